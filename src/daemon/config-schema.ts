@@ -1,0 +1,75 @@
+import { isAbsolute } from 'node:path'
+import * as z from 'zod'
+import { parseListenAddress } from './listen-address.ts'
+
+/** The configuration file as it is written. What each option means, its default and its danger: config.example.yaml. */
+
+const path = z.string().min(1)
+const absolutePath = path.refine(isAbsolute, 'must be an absolute path') // AT-K05: never looked for in a search path
+
+const listen = z.string().transform((text, context) => {
+  const address = parseListenAddress(text)
+  if (address) return address
+  context.addIssue({ code: 'custom', message: 'must be host:port, such as 127.0.0.1:4599' })
+  return z.NEVER
+})
+
+export const accountId = z
+  .string('must be 12 digits in quotes (YAML reads bare digits as a number)')
+  .regex(/^\d{12}$/, 'must be 12 digits')
+
+export const region = z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'must be a region, such as us-east-1')
+
+const PIN_SOURCES = ['pinFile', 'pinCommand', 'pinCredential'] as const
+
+const token = z
+  .strictObject({
+    profile: z.string().min(1),
+    modulePath: absolutePath.optional(),
+    serial: z.string().min(1).optional(),
+    label: z.string().min(1).optional(),
+    pinFile: absolutePath.optional(),
+    pinCommand: z.tuple([absolutePath], z.string()).optional(),
+    pinCredential: z.string().min(1).optional(),
+    libraryParameters: z.string().optional(),
+    environment: z.record(z.string().regex(/^[A-Z_][A-Z0-9_]*$/), z.string()).optional(),
+  })
+  .refine((it) => (it.serial === undefined) !== (it.label === undefined), {
+    message: 'needs exactly one of serial and label',
+  })
+  .refine((it) => PIN_SOURCES.filter((name) => it[name] !== undefined).length === 1, {
+    message: `needs exactly one of ${PIN_SOURCES.join(', ')}`,
+  })
+
+export const CONFIG_SCHEMA = z.strictObject({
+  stateDirectory: absolutePath.optional(),
+  region: region.default('us-east-1'),
+  account: accountId.default('123456789012'),
+  kms: z
+    .strictObject({
+      listen: listen.default({ host: '127.0.0.1', port: 4599 }),
+      tls: z.strictObject({ certFile: absolutePath, keyFile: absolutePath }).optional(),
+    })
+    .prefault({}),
+  ops: z
+    .strictObject({ listen: listen.default({ host: '127.0.0.1', port: 4601 }) })
+    .prefault({}),
+  token: token.optional(),
+  lanes: z.strictObject({ hot: z.number().int().min(1).max(32).optional() }).prefault({}),
+  storage: z.strictObject({ path: absolutePath.optional() }).prefault({}),
+  audit: z
+    .strictObject({
+      directory: absolutePath.optional(),
+      durability: z.enum(['write', 'fsync']).default('write'),
+    })
+    .prefault({}),
+  log: z
+    .strictObject({
+      level: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
+      file: absolutePath.optional(),
+    })
+    .prefault({}),
+  seed: absolutePath.optional(),
+})
+
+export type ConfigFile = z.output<typeof CONFIG_SCHEMA>

@@ -1,0 +1,235 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import type { Duplex } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { deadlinePassed, LaneError, laneGone } from './lane-error.ts'
+import {
+  type CallClass,
+  LANE_CALLS,
+  type LaneCall,
+  type LaneErrorReply,
+  REQUEST_HEADER_BYTES,
+  RESPONSE_HEADER_BYTES,
+  STATUS_OK,
+} from './lane-protocol.ts'
+
+const LANE_MAIN = fileURLToPath(new URL('./lane-main.ts', import.meta.url))
+/** How late a deadline may be noticed. */
+const DEADLINE_TICK_MS = 10
+
+interface PendingCall {
+  readonly call: LaneCall
+  readonly deadlineAt: number
+  readonly resolve: (payload: Buffer) => void
+  readonly reject: (error: LaneError) => void
+}
+
+export interface LaneOptions {
+  readonly name: string
+  readonly environment: Readonly<Record<string, string>>
+  /** Threads of the lane for promise-form calls; 1 keeps Node's default. */
+  readonly callsPerLane: number
+  readonly onGone: (lane: LaneProcess, cause: string) => void
+  /** A call of this lane is past its deadline and nobody has answered. */
+  readonly onDeadline: (lane: LaneProcess, call: LaneCall) => void
+  readonly onLog: (lane: LaneProcess, line: string) => void
+}
+
+/** The front's end of one lane (ARCH-D1): sends frames, matches answers that come out of order, and watches deadlines. */
+export class LaneProcess {
+  readonly name: string
+  readonly #child: ChildProcess
+  readonly #socket: Duplex
+  readonly #options: LaneOptions
+  readonly #pending = new Map<number, PendingCall>()
+  #nextId = 1
+  #outgoing: Buffer[] = []
+  #flushScheduled = false
+  #unread: Buffer = Buffer.alloc(0)
+  #deadlineTimer: NodeJS.Timeout | undefined
+  #gone = false
+  #dismissed = false
+
+  constructor(options: LaneOptions) {
+    this.name = options.name
+    this.#options = options
+    this.#child = spawnLane(options)
+    this.#socket = this.#child.stdio[3] as Duplex
+    this.#socket.on('data', (chunk: Buffer) => this.#receive(chunk))
+    this.#socket.on('error', () => {}) // the exit tells more
+    this.#child.on('error', (error) => this.#end(error.message))
+    this.#child.on('exit', (code, signal) => this.#end(signal ?? `exit code ${code}`))
+    forwardLines(this.#child, (line) => options.onLog(this, line))
+  }
+
+  get pid(): number | undefined {
+    return this.#child.pid
+  }
+
+  get pendingCalls(): number {
+    return this.#pending.size
+  }
+
+  get gone(): boolean {
+    return this.#gone
+  }
+
+  /** True while a call runs whose interruption could harm the token (login, object writes). */
+  get writing(): boolean {
+    return this.#pendingOfClass('write')
+  }
+
+  /** Sends one call. Rejects with LaneError: what the lane said, `laneGone`, or `deadlinePassed`. */
+  call(call: LaneCall, parts: readonly Buffer[], deadlineAt: number): Promise<Buffer> {
+    if (this.#gone || this.#dismissed) return Promise.reject(laneGone(this.name))
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId
+      this.#nextId = (id % 0xffff_fffe) + 1
+      this.#pending.set(id, { call, deadlineAt, resolve, reject })
+      this.#enqueue(id, call, parts, deadlineAt)
+      this.#deadlineTimer ??= setInterval(() => this.#watchDeadlines(), DEADLINE_TICK_MS)
+    })
+  }
+
+  async callJson<Reply>(call: LaneCall, request: object, deadlineAt: number): Promise<Reply> {
+    const reply = await this.call(call, [Buffer.from(JSON.stringify(request))], deadlineAt)
+    return JSON.parse(reply.toString('utf8')) as Reply
+  }
+
+  /** SIGKILL: the only thing that ends a hung native call. */
+  kill(): void {
+    this.#child.kill('SIGKILL')
+  }
+
+  /** Lets the lane finish the call in hand and exit by itself. */
+  dismiss(): void {
+    this.#dismissed = true
+    this.#flush()
+    this.#socket.end()
+  }
+
+  /** Resolves when the process has ended. */
+  ended(): Promise<void> {
+    if (this.#gone) return Promise.resolve()
+    return new Promise((resolve) => this.#child.once('exit', () => resolve()))
+  }
+
+  #pendingOfClass(callClass: CallClass): boolean {
+    for (const pending of this.#pending.values())
+      if (LANE_CALLS[pending.call].class === callClass) return true
+    return false
+  }
+
+  #enqueue(id: number, call: LaneCall, parts: readonly Buffer[], deadlineAt: number): void {
+    let payloadBytes = 0
+    for (const part of parts) payloadBytes += part.length
+    const header = Buffer.allocUnsafe(REQUEST_HEADER_BYTES)
+    header.writeUInt32BE(REQUEST_HEADER_BYTES - 4 + payloadBytes, 0)
+    header.writeUInt32BE(id, 4)
+    header.writeUInt8(LANE_CALLS[call].number, 8)
+    header.writeDoubleBE(deadlineAt, 9)
+    this.#outgoing.push(header, ...parts)
+    if (this.#flushScheduled) return
+    this.#flushScheduled = true
+    setImmediate(() => this.#flush()) // all requests of one turn of the event loop leave in one write
+  }
+
+  #flush(): void {
+    this.#flushScheduled = false
+    if (this.#outgoing.length === 0 || this.#gone) return
+    this.#socket.write(Buffer.concat(this.#outgoing))
+    this.#outgoing = []
+  }
+
+  #receive(chunk: Buffer): void {
+    let bytes = chunk
+    if (this.#unread.length > 0) {
+      bytes = Buffer.concat([this.#unread, chunk])
+      this.#unread.fill(0) // it may hold part of a plaintext
+      chunk.fill(0)
+    }
+    let offset = 0
+    while (bytes.length - offset >= 4) {
+      const end = offset + 4 + bytes.readUInt32BE(offset)
+      if (end > bytes.length) break
+      this.#settle(bytes.subarray(offset, end))
+      offset = end
+    }
+    this.#unread = offset === bytes.length ? Buffer.alloc(0) : Buffer.from(bytes.subarray(offset))
+  }
+
+  #settle(frame: Buffer): void {
+    const id = frame.readUInt32BE(4)
+    const pending = this.#pending.get(id)
+    if (!pending) return // answered too late: its deadline has already been reported
+    this.#forget(id)
+    const payload = frame.subarray(RESPONSE_HEADER_BYTES)
+    if (frame.readUInt8(8) === STATUS_OK) pending.resolve(payload)
+    else pending.reject(new LaneError(JSON.parse(payload.toString('utf8')) as LaneErrorReply))
+  }
+
+  #forget(id: number): void {
+    this.#pending.delete(id)
+    if (this.#pending.size > 0) return
+    clearInterval(this.#deadlineTimer)
+    this.#deadlineTimer = undefined
+  }
+
+  #watchDeadlines(): void {
+    if (this.#anyOverdue() === undefined) return
+    // An answer may already lie in the socket because this process was the slow one: let it be read first.
+    setImmediate(() => {
+      const overdue = this.#anyOverdue()
+      if (overdue === undefined || this.#gone) return
+      this.#rejectOverdue()
+      this.#options.onDeadline(this, overdue)
+    })
+  }
+
+  #anyOverdue(): LaneCall | undefined {
+    const now = Date.now()
+    for (const { call, deadlineAt } of this.#pending.values()) if (deadlineAt < now) return call
+    return undefined
+  }
+
+  #rejectOverdue(): void {
+    const now = Date.now()
+    for (const [id, pending] of this.#pending)
+      if (pending.deadlineAt < now) {
+        this.#forget(id)
+        pending.reject(deadlinePassed(this.name, pending.call))
+      }
+  }
+
+  #end(cause: string): void {
+    if (this.#gone) return
+    this.#gone = true
+    clearInterval(this.#deadlineTimer)
+    this.#socket.destroy()
+    const pending = [...this.#pending.values()]
+    this.#pending.clear()
+    this.#options.onGone(this, cause) // first: the pool takes the lane out before the calls are tried again
+    for (const { reject } of pending) reject(laneGone(this.name))
+  }
+}
+
+function spawnLane(options: LaneOptions): ChildProcess {
+  // The shell only forbids core dumps, which would hold PIN and plaintexts (AT-K02), and then becomes the lane.
+  const script = 'ulimit -c 0; exec "$0" "$@"'
+  const flags = ['--disable-warning=ExperimentalWarning', '--disable-sigusr1']
+  return spawn('/bin/sh', ['-c', script, process.execPath, ...flags, LANE_MAIN, options.name], {
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    env: {
+      ...options.environment,
+      ...(options.callsPerLane > 1 ? { UV_THREADPOOL_SIZE: String(options.callsPerLane + 2) } : {}),
+    },
+  })
+}
+
+function forwardLines(child: ChildProcess, onLine: (line: string) => void): void {
+  let unfinished = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    const lines = (unfinished + text).split('\n')
+    unfinished = lines.pop() ?? ''
+    for (const line of lines) if (line !== '') onLine(line)
+  })
+}
