@@ -171,6 +171,8 @@ export const CKR = Object.fromEntries(CKR_ROWS.map((row) => [row.name, row.code]
   Record<CkrName, number>
 >
 
+const NONE: ReadonlySet<string> = new Set()
+
 /**
  * The row of a return code. A code that no standard names is `CKR_0x…` and a BUG. Codes in `ambiguous` (names, from a
  * vendor profile) are AMBIGUOUS whatever the standard means by them.
@@ -187,5 +189,3 @@ export function ckrRow(code: number, ambiguous: ReadonlySet<string> = NONE): Ckr
 export function ckrName(code: number): string {
   return ckrRow(code).name
 }
-
-const NONE: ReadonlySet<string> = new Set()
