@@ -217,6 +217,8 @@ export interface LaneErrorReply {
 
 /** What a use call tells a lane about the material: enough to find its objects and to check its proof. */
 export interface MaterialUse {
+  /** Part of the proof's associated data. */
+  readonly materialId: string
   readonly scheme: AeadSchemeName
   /** CKA_IDs in hex, in the order of the scheme's objects. */
   readonly objectIds: readonly string[]
@@ -225,11 +227,12 @@ export interface MaterialUse {
 
 const encodedMaterials = new WeakMap<Material, Buffer>()
 
-/** scheme u8 | count u8 | ids (u8-sized) | proof (u16-sized). Encoded once per Material object. */
+/** id (u8-sized) | scheme u8 | count u8 | object ids (u8) | proof (u16). Encoded once per Material. */
 function materialBytes(material: Material): Buffer {
   let bytes = encodedMaterials.get(material)
   if (!bytes) {
     const builder = fields()
+      .sized(1, Buffer.from(material.materialId, 'hex'))
       .number(1, AEAD_SCHEMES[material.scheme].id)
       .number(1, material.objects.length)
     for (const object of material.objects) builder.sized(1, Buffer.from(object.id, 'hex'))
@@ -240,12 +243,13 @@ function materialBytes(material: Material): Buffer {
 }
 
 function readMaterialUse(reader: FieldReader): MaterialUse {
+  const materialId = reader.sized(1).toString('hex')
   const scheme = findAeadScheme(reader.number(1))
   if (!scheme) throw new TypeError('the frame names an unknown AEAD scheme')
   const count = reader.number(1)
   const objectIds: string[] = []
   for (let i = 0; i < count; i++) objectIds.push(reader.sized(1).toString('hex'))
-  return { scheme, objectIds, proof: reader.sized(2) }
+  return { materialId, scheme, objectIds, proof: reader.sized(2) }
 }
 
 export interface EncryptCall {

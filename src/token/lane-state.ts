@@ -1,0 +1,20 @@
+import type { Material } from '../crypto/key-custody.ts'
+import type { Aead } from './aead.ts'
+import type { Evidence } from './evidence.ts'
+import type { MaterialUse, TokenAnchors } from './lane-protocol.ts'
+import type { LaneToken } from './lane-token.ts'
+import type { ObjectIndex } from './object-index.ts'
+
+/** Everything that a started lane works with. */
+export interface LaneState {
+  readonly token: LaneToken
+  readonly aead: Aead
+  readonly index: ObjectIndex
+  readonly evidence: Evidence
+  /** Absent until `token init` has made them. */
+  anchors: TokenAnchors | undefined
+}
+
+export function materialUse({ materialId, scheme, objects, proof }: Material): MaterialUse {
+  return { materialId, scheme, objectIds: objects.map(({ id }) => id), proof }
+}
