@@ -36,7 +36,9 @@ export default class Reporter {
   #endOfFile(): void {
     if (this.#file === undefined) return
     const path = this.#file.replace(`${process.cwd()}/`, '')
-    print(`  ${path} ${styleText('dim', `${Math.round(performance.now() - this.#fileStarted)} ms`)}`)
+    print(
+      `  ${path} ${styleText('dim', `${Math.round(performance.now() - this.#fileStarted)} ms`)}`,
+    )
     this.#file = undefined
   }
 

@@ -1,0 +1,39 @@
+import type { Kms } from '../kms/kms.ts'
+import type { OperationName } from '../kms/operation-names.ts'
+
+/** Operations that write to the token or to storage's keys. */
+const CHANGES: ReadonlySet<OperationName> = new Set([
+  'CreateKey',
+  'RotateKeyOnDemand',
+  'ScheduleKeyDeletion',
+])
+
+const PATIENCE_MS = 10_000
+
+/**
+ * Lets uses pass at once, and changes wait, for a while, until it is known whether this database is older than the token
+ * (FM-F30): comparing takes seconds at 10,000 keys. Storage refuses them afterwards if it is.
+ */
+export function holdChanges(kms: Kms, checked: Promise<unknown>): Kms {
+  let open = false
+  void checked.then(
+    () => (open = true),
+    () => (open = true),
+  )
+  return {
+    perform: async (request) => {
+      if (!open && CHANGES.has(request.operation)) await atMost(checked, PATIENCE_MS)
+      return await kms.perform(request)
+    },
+  }
+}
+
+/** Resolves when the promise settles, well or badly, or the time is over. */
+export async function atMost(promise: Promise<unknown>, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const timeUp = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms)
+  })
+  await Promise.race([promise.catch(() => undefined), timeUp])
+  clearTimeout(timer)
+}

@@ -1,0 +1,279 @@
+import { readFileSync } from 'node:fs'
+import type { Server } from 'node:http'
+import { type AuditLog, createAuditLog } from '../audit/audit-log.ts'
+import { createFaceServer } from '../http/face-server.ts'
+import { createKmsFace } from '../http/kms-face.ts'
+import { createOpsServer, type Readiness } from '../http/ops-server.ts'
+import { systemClock } from '../kms/clock.ts'
+import { createKms, type KmsService } from '../kms/create-kms.ts'
+import { AdminServer } from './admin-server.ts'
+import { findAnchors } from './anchors.ts'
+import { atMost, holdChanges } from './change-gate.ts'
+import { performCommand } from './commands/index.ts'
+import { ConfigError } from './config-error.ts'
+import { initialise } from './initialise.ts'
+import { Installation, isInitialised, type Surroundings } from './installation.ts'
+import { formatEndpoint } from './listen-address.ts'
+import { errorFacts } from './log.ts'
+import { Metrics } from './metrics.ts'
+import { StoredPrincipals } from './principal-directory.ts'
+import { codeOf } from './private-file.ts'
+import { Scheduler } from './scheduler.ts'
+import { readSeed, type Seed, seedKeys, seedPrincipals } from './seed.ts'
+import { drain, listenOn } from './tcp-server.ts'
+import type { TokenConnection } from './token-connection.ts'
+import { checkOwner } from './token-owner.ts'
+
+export interface Endpoints {
+  readonly kms: string
+  readonly ops: string
+  readonly admin: string
+}
+
+/** The faces wait this long for the token; then they answer without it, while it is tried again and again. */
+const TOKEN_PATIENCE_MS = 5_000
+const SEED_PATIENCE_MS = 60_000
+const DRAIN_MS = 10_000
+const MINUTE_MS = 60_000
+const COMPARE_AGAIN_MS = 1_000
+const NOT_COMPARED = 'this database has not been compared with the token yet'
+
+/** The running product: one installation, its faces, its scheduled work. */
+export class Daemon {
+  readonly #installation: Installation
+  readonly #token: TokenConnection
+  readonly #audit: AuditLog
+  readonly #metrics: Metrics
+  readonly #kms: KmsService
+  readonly #scheduler: Scheduler
+  readonly #seed: Seed | undefined
+  readonly #faces: Server[] = []
+  readonly #failure = Promise.withResolvers<never>()
+  #ops: Server | undefined
+  #admin: AdminServer | undefined
+  #stopping = false
+
+  private constructor(installation: Installation, token: TokenConnection, audit: AuditLog) {
+    const { storage, logger, config } = installation
+    this.#installation = installation
+    this.#token = token
+    this.#audit = audit
+    this.#metrics = new Metrics(() => token.pool.status())
+    this.#scheduler = new Scheduler(logger)
+    this.#seed = config.seedFile === undefined ? undefined : readSeed(config.seedFile)
+    this.#kms = createKms({
+      storage,
+      custody: token.custody,
+      scribe: audit,
+      notify: ({ level, message, ...facts }) => {
+        logger[level](message, facts)
+        if (level !== 'info') this.#metrics.noteNotice()
+      },
+    })
+    this.#failure.promise.catch(() => undefined) // whoever runs the daemon waits for it; tests need not
+  }
+
+  /**
+   * Opens the installation (the embedded one is made on a first start), starts the token behind, and listens. Resolves when the
+   * faces answer. Throws ConfigError, StateLocked.
+   */
+  static async start(around: Surroundings): Promise<{ daemon: Daemon; endpoints: Endpoints }> {
+    const installation = await openInitialised(around)
+    try {
+      const { audit: options } = around.config
+      const audit = await createAuditLog({
+        ...options,
+        clock: systemClock,
+        outbox: installation.storage.outbox,
+        onError: (error) => around.logger.error('audit', { error }),
+      })
+      const daemon = new Daemon(installation, await installation.connection(), audit)
+      return { daemon, endpoints: await daemon.#begin() }
+    } catch (error) {
+      await installation.close()
+      throw error
+    }
+  }
+
+  /** Rejects when the daemon must not go on. */
+  get failed(): Promise<never> {
+    return this.#failure.promise
+  }
+
+  /** FM-F48: not ready, no new connections, requests in hand answered, lanes ended, storage closed. */
+  async stop(): Promise<void> {
+    this.#stopping = true
+    await this.#admin?.close()
+    await Promise.all(this.#faces.map((face) => drain(face, DRAIN_MS)))
+    await this.#scheduler.stop()
+    await this.#kms.close()
+    if (this.#ops) await drain(this.#ops, 0)
+    await this.#audit.close()
+    await this.#installation.close()
+  }
+
+  async #begin(): Promise<Endpoints> {
+    const { storage } = this.#installation
+    if (this.#seed) await seedPrincipals(this.#installation, this.#seed)
+    storage.setReadOnly(NOT_COMPARED)
+    await this.#kms.heartbeat.beat()
+    const started = this.#startToken()
+    const compared = this.#compareWithToken()
+    await Promise.race([this.failed, this.#waitForToken(started, compared)])
+    const endpoints = await this.#listen(compared)
+    this.#scheduler.add({ name: 'heartbeat', everyMs: MINUTE_MS, run: () => this.#everyMinute() })
+    return endpoints
+  }
+
+  /** Resolves also when the token does not come up: its pool goes on trying by itself. */
+  async #startToken(): Promise<void> {
+    try {
+      await this.#installation.token()
+    } catch (error) {
+      if (error instanceof ConfigError) this.#failure.reject(error)
+      this.#installation.logger.error('the token does not serve yet', { error })
+    }
+  }
+
+  async #waitForToken(started: Promise<void>, compared: Promise<void>): Promise<void> {
+    await atMost(started, TOKEN_PATIENCE_MS)
+    const serves = this.#token.pool.status().inRotation > 0
+    if (this.#seed && serves) await atMost(compared, SEED_PATIENCE_MS) // whoever seeds keys expects them to be there
+  }
+
+  /** Until it is known whether this database is older than the token, nothing may be changed (FM-F30). */
+  async #compareWithToken(): Promise<void> {
+    const { storage, logger } = this.#installation
+    let lastTrouble = ''
+    while (!this.#stopping) {
+      try {
+        const verdict = await checkOwner(storage, this.#token)
+        if (verdict.kind === 'foreign') this.#failure.reject(new ConfigError('token', verdict.reason))
+        if (verdict.kind === 'ours') return await this.#openForChanges()
+        storage.setReadOnly(verdict.reason)
+        logger.error('READ-ONLY', { reason: verdict.reason })
+        return
+      } catch (error) {
+        const trouble = error instanceof Error ? error.message : String(error)
+        if (trouble !== lastTrouble) {
+          logger.warn('the token cannot be compared with this database yet', { error })
+        }
+        lastTrouble = trouble
+        await new Promise((resolve) => setTimeout(resolve, COMPARE_AGAIN_MS).unref())
+      }
+    }
+  }
+
+  async #openForChanges(): Promise<void> {
+    this.#installation.storage.setReadOnly(undefined)
+    await this.#destroyDueKeys() // also what an earlier process began (FM-F25)
+    if (this.#seed) await seedKeys(this.#installation, this.#kms, this.#seed)
+  }
+
+  async #listen(compared: Promise<void>): Promise<Endpoints> {
+    const { config, logger, storage, seal } = this.#installation
+    const face = createKmsFace({
+      kms: holdChanges(this.#kms, compared),
+      principals: new StoredPrincipals(storage, seal),
+      audit: this.#audit,
+      clock: systemClock,
+      logger,
+      metrics: this.#metrics,
+    })
+    const tls = config.kms.tls && readTls(config.kms.tls)
+    const server = createFaceServer(face, { clock: systemClock, ...(tls && { tls }) })
+    this.#faces.push(server)
+    this.#ops = createOpsServer({
+      readiness: () => this.#readiness(),
+      metrics: () => this.#metrics.text(),
+    })
+    const handler = (name: string, parameters: unknown) =>
+      performCommand(this.#installation, name, parameters)
+    this.#admin = await AdminServer.listen(config.state.adminSocket, handler, logger)
+    return {
+      kms: formatEndpoint(await listenOn(server, config.kms.listen, 'kms.listen'), tls ? 'https' : 'http'),
+      ops: formatEndpoint(await listenOn(this.#ops, config.ops.listen, 'ops.listen'), 'http'),
+      admin: config.state.adminSocket,
+    }
+  }
+
+  /** A real use of the canary in the token, now. */
+  async #readiness(): Promise<Readiness> {
+    const reasons = await this.#troubles()
+    const readOnly = this.#installation.storage.readOnlyReason
+    this.#metrics.noteReadiness(reasons.length === 0, readOnly !== undefined)
+    if (reasons.length > 0) return { ready: false, reasons }
+    return { ready: true, reasons: readOnly === undefined ? [] : [`read-only: ${readOnly}`] }
+  }
+
+  async #troubles(): Promise<string[]> {
+    if (this.#stopping) return ['stopping']
+    try {
+      await this.#token.custody.health()
+      return []
+    } catch (error) {
+      this.#installation.logger.warn('not ready', { error: errorFacts(error) })
+      return [`token: ${this.#token.pool.status().state}`]
+    }
+  }
+
+  async #everyMinute(): Promise<void> {
+    const beat = await this.#kms.heartbeat.beat()
+    if (beat.held) {
+      this.#installation.logger.warn('the clock is ahead of the time that was counted; deletions wait', {
+        aheadMs: beat.aheadMs,
+        next: 'if the clock is right, run: hsm-bridge clock accept',
+      })
+    }
+    await this.#destroyDueKeys()
+  }
+
+  async #destroyDueKeys(): Promise<void> {
+    const { destroyed, held, failed } = await this.#kms.deletion.destroyDueKeys()
+    const { logger } = this.#installation
+    if (destroyed.length > 0) logger.warn('keys destroyed', { keys: destroyed })
+    if (held.length > 0) logger.warn('deletions wait for the clock', { keys: held })
+    if (failed.length > 0) logger.error('deletions failed', { keys: failed })
+  }
+}
+
+/** A first start with the embedded token needs no `init`; somebody's HSM is only touched after one. */
+async function openInitialised(around: Surroundings): Promise<Installation> {
+  const { config } = around
+  if (!isInitialised(config)) {
+    if (!config.token.embedded) {
+      throw new ConfigError('stateDirectory', `${config.state.path} is empty; run: hsm-bridge init`)
+    }
+    await initialise(around)
+  }
+  const installation = await Installation.open(around, 'hsm-bridge serve')
+  if (!config.token.embedded || (await hasAnchors(installation))) return installation
+  await installation.close()
+  await initialise(around) // an earlier one was interrupted
+  return await Installation.open(around, 'hsm-bridge serve')
+}
+
+async function hasAnchors(installation: Installation): Promise<boolean> {
+  try {
+    const { serial } = await installation.connection()
+    return findAnchors(installation.storage, serial) !== undefined
+  } catch (error) {
+    await installation.close()
+    throw error
+  }
+}
+
+function readTls({ certFile, keyFile }: { certFile: string; keyFile: string }) {
+  const read = (option: string, file: string): Buffer => {
+    try {
+      return readFileSync(file)
+    } catch (error) {
+      throw new ConfigError(option, `cannot read ${file} (${codeOf(error)})`, { cause: error })
+    }
+  }
+  return {
+    cert: read('kms.tls.certFile', certFile),
+    key: read('kms.tls.keyFile', keyFile),
+    minVersion: 'TLSv1.2',
+  } as const
+}

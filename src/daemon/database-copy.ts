@@ -1,0 +1,72 @@
+import { copyFileSync, existsSync, renameSync, rmSync, statSync } from 'node:fs'
+import { ROTATE_ENCRYPTIONS } from '../kms/encryption-budget.ts'
+import { inspectDatabase } from '../storage/inspect-database.ts'
+import { openStorage } from '../storage/open-storage.ts'
+import type { Surroundings } from './installation.ts'
+import { takeStateLock } from './state-lock.ts'
+
+export interface RestoreReport {
+  readonly instanceId: string
+  readonly lineage: number
+  readonly keys: number
+  /** Where the database that was in use lies now; undefined when there was none. */
+  readonly replaced: string | undefined
+}
+
+const SIDE_FILES = ['', '-wal', '-shm'] as const
+
+/**
+ * Puts a backup in the place of the database, after it was opened and checked. The database in use is kept beside it. Refuses
+ * while another process works on the state directory; nothing in the token changes.
+ */
+export async function restoreDatabase({ config }: Surroundings, from: string): Promise<RestoreReport> {
+  const { instanceId, lineage, keys } = inspectDatabase(from)
+  const lock = takeStateLock(config.state.lock, 'hsm-bridge restore')
+  const draft = `${config.databasePath}.restoring`
+  try {
+    removeDatabase(draft)
+    copyFileSync(from, draft)
+    await assumeBudgetSpent(draft)
+    const replaced = setAside(config.databasePath)
+    renameSync(draft, config.databasePath)
+    return { instanceId, lineage, keys, replaced }
+  } finally {
+    removeDatabase(draft)
+    lock.release()
+  }
+}
+
+/**
+ * ARCH-D7: how often a material encrypted since the backup was made, nobody knows; never more than up to the rotation limit.
+ * So that is what is assumed, and each key rotates by itself at its next use.
+ */
+async function assumeBudgetSpent(path: string): Promise<void> {
+  const storage = await openStorage({ path })
+  try {
+    const low = [...storage.snapshot.allMaterials()].filter(
+      ({ encryptionsReserved }) => encryptionsReserved < ROTATE_ENCRYPTIONS,
+    )
+    await storage.change(
+      (draft) => {
+        for (const made of low) draft.putMaterial({ ...made, encryptionsReserved: ROTATE_ENCRYPTIONS })
+      },
+      { evenReadOnly: true },
+    )
+  } finally {
+    await storage.close()
+  }
+}
+
+function setAside(path: string): string | undefined {
+  if (!existsSync(path)) return undefined
+  const stamp = new Date(statSync(path).mtimeMs).toISOString().replace(/[:.]/g, '')
+  const aside = `${path}.replaced-${stamp}`
+  for (const suffix of SIDE_FILES) {
+    if (existsSync(path + suffix)) renameSync(path + suffix, aside + suffix)
+  }
+  return aside
+}
+
+function removeDatabase(path: string): void {
+  for (const suffix of SIDE_FILES) rmSync(path + suffix, { force: true })
+}

@@ -1,0 +1,131 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { openStorage } from '../storage/open-storage.ts'
+import type { Storage } from '../storage/storage.ts'
+import { LoginLatch } from '../token/login-latch.ts'
+import { findAnchors } from './anchors.ts'
+import type { Config } from './config.ts'
+import { ConfigError } from './config-error.ts'
+import { findHostSeal, type HostSeal } from './host-seal.ts'
+import type { Logger } from './log.ts'
+import { assertPrivateDirectory } from './private-file.ts'
+import { type StateLock, takeStateLock } from './state-lock.ts'
+import { connectToken, type TokenConnection, tokenPlace } from './token-connection.ts'
+
+/** What everything here is opened with. */
+export interface Surroundings {
+  readonly config: Config
+  readonly logger: Logger
+  readonly env: NodeJS.ProcessEnv
+}
+
+/**
+ * One state directory, opened by one process: its storage, its host key, its login latch, and its token once somebody needs
+ * it. The daemon has one for its whole life; a command without a daemon has one for as long as it runs.
+ */
+export class Installation {
+  readonly config: Config
+  readonly logger: Logger
+  readonly env: NodeJS.ProcessEnv
+  readonly storage: Storage
+  readonly seal: HostSeal
+  readonly latch: LoginLatch
+  /** Intents that an earlier process left: nothing of this one is behind them. */
+  readonly leftoverIntentIds: ReadonlySet<string>
+  readonly #lock: StateLock
+  #connection: Promise<TokenConnection> | undefined
+  #started: Promise<TokenConnection> | undefined
+
+  private constructor(around: Surroundings, lock: StateLock, storage: Storage, seal: HostSeal) {
+    this.config = around.config
+    this.logger = around.logger
+    this.env = around.env
+    this.storage = storage
+    this.seal = seal
+    this.latch = new LoginLatch(
+      join(around.config.state.path, 'latch'),
+      seal.deriveKey('hsm-bridge login latch'),
+    )
+    this.leftoverIntentIds = new Set(storage.snapshot.intents().map(({ intentId }) => intentId))
+    this.#lock = lock
+  }
+
+  /**
+   * Opens what `init` has made; `prepare` runs under the lock before. Throws StateLocked while another process has it,
+   * ConfigError when there is nothing.
+   */
+  static async open(
+    around: Surroundings,
+    purpose: string,
+    prepare: () => Promise<void> = async () => {},
+  ): Promise<Installation> {
+    const { config, env } = around
+    assertStateDirectory(config)
+    const lock = takeStateLock(config.state.lock, purpose)
+    try {
+      await prepare()
+      const seal = findHostSeal(config.state.hostKey, env)
+      if (!seal) throw new ConfigError('stateDirectory', 'there is no host key; run: hsm-bridge init')
+      return new Installation(around, lock, await openStorage({ path: config.databasePath }), seal)
+    } catch (error) {
+      lock.release()
+      throw error
+    }
+  }
+
+  /** The configured token; nothing is started, no login is made. */
+  connection(): Promise<TokenConnection> {
+    this.#connection ??= this.newConnection()
+    return this.#connection
+  }
+
+  /** A pool apart from the one that serves, for looking into a token without anchors; the caller stops it. */
+  newConnection(): Promise<TokenConnection> {
+    const { config, latch, logger, env } = this
+    return connectToken(config, tokenPlace(config, env), latch, logger, env)
+  }
+
+  /** The token with its lanes running. One login attempt per PIN, whoever asks (ARCH-D4). */
+  token(): Promise<TokenConnection> {
+    this.#started ??= this.#startToken()
+    return this.#started
+  }
+
+  async #startToken(): Promise<TokenConnection> {
+    const connection = await this.connection()
+    const anchors = findAnchors(this.storage, connection.serial)
+    if (!anchors) {
+      throw new ConfigError(
+        'token',
+        `the token ${connection.serial} has no canary of ours; run: hsm-bridge init (new token) or rebuild (lost database)`,
+      )
+    }
+    try {
+      await connection.pool.start(anchors)
+    } catch (error) {
+      this.#started = Promise.resolve(connection) // the pool goes on trying; who asks later gets its present state
+      throw error
+    }
+    return connection
+  }
+
+  /** Lanes end first, then storage, then the next process may come. */
+  async close(): Promise<void> {
+    const connection = await this.#connection?.catch(() => undefined)
+    await connection?.pool.stop()
+    await this.storage.close()
+    this.#lock.release()
+  }
+}
+
+/** Whether `init` has been here, or began to. */
+export function isInitialised(config: Config): boolean {
+  return existsSync(config.databasePath)
+}
+
+function assertStateDirectory(config: Config): void {
+  if (!existsSync(config.state.path)) {
+    throw new ConfigError('stateDirectory', `${config.state.path} does not exist; run: hsm-bridge init`)
+  }
+  assertPrivateDirectory(config.state.path, 'stateDirectory')
+}

@@ -1,0 +1,105 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { TokenPoolStatus } from '../token/token-pool.ts'
+
+/** Whether a lane pool serves, as one number per state that it can be in. */
+const POOL_STATES = ['starting', 'serving', 'degraded', 'down', 'latched', 'stopped'] as const
+const ROLES = ['hot', 'spare', 'cold'] as const
+
+/** What Prometheus may read. No key id, account or caller is a label: their number has no bound. */
+export class Metrics {
+  readonly #registry = new Registry()
+  readonly #requests = new Counter({
+    name: 'hsm_bridge_requests_total',
+    help: 'Requests to the KMS face.',
+    labelNames: ['operation', 'outcome'],
+    registers: [this.#registry],
+  })
+  readonly #seconds = new Histogram({
+    name: 'hsm_bridge_request_seconds',
+    help: 'Time from the first byte read to the answer written.',
+    labelNames: ['operation'],
+    buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 1, 5],
+    registers: [this.#registry],
+  })
+  readonly #notices = new Counter({
+    name: 'hsm_bridge_warnings_total',
+    help: 'Things that the key rules want an operator to look at, such as a material near its encryption limit; see the log.',
+    registers: [this.#registry],
+  })
+  readonly #ready = new Gauge({
+    name: 'hsm_bridge_ready',
+    help: '1 when the last readiness check passed.',
+    registers: [this.#registry],
+  })
+  readonly #readOnly = new Gauge({
+    name: 'hsm_bridge_read_only',
+    help: '1 while changes are refused because the database is older than the token.',
+    registers: [this.#registry],
+  })
+
+  constructor(pool: () => TokenPoolStatus | undefined) {
+    new Gauge({
+      name: 'hsm_bridge_lanes',
+      help: 'Lanes by role.',
+      labelNames: ['role'],
+      registers: [this.#registry],
+      collect() {
+        for (const role of ROLES) {
+          this.set({ role }, pool()?.lanes.filter((lane) => lane.role === role).length ?? 0)
+        }
+      },
+    })
+    new Gauge({
+      name: 'hsm_bridge_lanes_in_rotation',
+      help: 'Hot lanes that requests are given to.',
+      registers: [this.#registry],
+      collect() {
+        this.set(pool()?.inRotation ?? 0)
+      },
+    })
+    new Gauge({
+      name: 'hsm_bridge_lanes_replaced',
+      help: 'Lanes replaced since the start.',
+      registers: [this.#registry],
+      collect() {
+        this.set(pool()?.replaced ?? 0)
+      },
+    })
+    new Gauge({
+      name: 'hsm_bridge_token_state',
+      help: '1 for the state that the token is in.',
+      labelNames: ['state'],
+      registers: [this.#registry],
+      collect() {
+        for (const state of POOL_STATES) this.set({ state }, pool()?.state === state ? 1 : 0)
+      },
+    })
+    new Gauge({
+      name: 'hsm_bridge_resident_bytes',
+      help: 'Resident memory of the front process.',
+      registers: [this.#registry],
+      collect() {
+        this.set(process.memoryUsage.rss())
+      },
+    })
+  }
+
+  /** The hook of the faces: once per request, after the answer. */
+  observe(operation: string, outcome: string, seconds: number): void {
+    this.#requests.inc({ operation, outcome })
+    this.#seconds.observe({ operation }, seconds)
+  }
+
+  noteNotice(): void {
+    this.#notices.inc()
+  }
+
+  noteReadiness(ready: boolean, readOnly: boolean): void {
+    this.#ready.set(ready ? 1 : 0)
+    this.#readOnly.set(readOnly ? 1 : 0)
+  }
+
+  text(): Promise<string> {
+    return this.#registry.metrics()
+  }
+}

@@ -1,0 +1,87 @@
+import * as z from 'zod'
+import { Sensitive } from '../bytes/sensitive.ts'
+import type { KmsService } from '../kms/create-kms.ts'
+import { accountId, region } from './config-schema.ts'
+import type { Installation } from './installation.ts'
+import { ADMINISTRATOR_POLICY, putPrincipal, USER_NAME } from './principal.ts'
+import { readPrivateFile } from './private-file.ts'
+import { parseYamlDocument } from './yaml-document.ts'
+
+/** A policy as JSON text, or written out in YAML. */
+const policy = z
+  .union([z.string(), z.looseObject({})])
+  .transform((written) => (typeof written === 'string' ? written : JSON.stringify(written)))
+
+const principal = z
+  .strictObject({
+    name: z.string().regex(USER_NAME, 'must be a user name'),
+    accessKeyId: z.string().regex(/^[A-Z0-9]{16,128}$/, 'must be 16 to 128 capital letters and digits'),
+    secretAccessKey: z.string().min(16).transform((secret) => new Sensitive(secret)),
+    administrator: z.boolean().optional(),
+    policies: z.array(policy).optional(),
+  })
+  .refine((it) => !(it.administrator && it.policies), {
+    message: 'takes administrator or policies, not both',
+  })
+
+const key = z.strictObject({
+  keyId: z.uuid('must be a UUID').toLowerCase(),
+  region: region.optional(),
+  description: z.string().max(8192).optional(),
+  policy: policy.optional(),
+})
+
+export const SEED_SCHEMA = z.strictObject({
+  accounts: z.record(
+    accountId,
+    z.strictObject({ principals: z.array(principal).default([]), keys: z.array(key).default([]) }),
+  ),
+})
+
+export type Seed = z.output<typeof SEED_SCHEMA>
+
+/** Reads seed.yaml. It holds secrets, so it must be its owner's alone. Throws ConfigError with line and column. */
+export function readSeed(file: string): Seed {
+  return parseYamlDocument(readPrivateFile(file, 'seed'), file, SEED_SCHEMA)
+}
+
+/** Principals need no token; putting them again changes what differs, and nothing else. */
+export async function seedPrincipals(installation: Installation, seed: Seed): Promise<void> {
+  for (const [account, { principals }] of Object.entries(seed.accounts)) {
+    for (const { name, accessKeyId, secretAccessKey, administrator, policies } of principals) {
+      const identityPolicies = administrator ? [ADMINISTRATOR_POLICY] : (policies ?? [])
+      const found = installation.storage.snapshot.findPrincipal(accessKeyId)
+      const same =
+        found?.accountId === account &&
+        found.userName === name &&
+        JSON.stringify(found.identityPolicies) === JSON.stringify(identityPolicies) &&
+        installation.seal.open(found.sealedSecret, accessKeyId).reveal() === secretAccessKey.reveal()
+      if (same) continue
+      await putPrincipal(installation, {
+        accountId: account,
+        userName: name,
+        accessKey: { accessKeyId, secretAccessKey },
+        policies: identityPolicies,
+      })
+    }
+  }
+}
+
+/** Keys that do not exist yet get their material made in the token; those that exist stay as they are. */
+export async function seedKeys(
+  { config }: Pick<Installation, 'config'>,
+  kms: Pick<KmsService, 'seedKey'>,
+  seed: Seed,
+): Promise<void> {
+  for (const [account, { keys }] of Object.entries(seed.accounts)) {
+    for (const { keyId, region: where, description, policy: document } of keys) {
+      await kms.seedKey({
+        keyId,
+        accountId: account,
+        region: where ?? config.region,
+        description,
+        policy: document,
+      })
+    }
+  }
+}

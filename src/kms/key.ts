@@ -1,0 +1,60 @@
+import type { Material, MaterialPlan } from '../crypto/key-custody.ts'
+import type { KeySpec } from './key-spec.ts'
+import type { KeyState } from './key-state.ts'
+
+export interface Tag {
+  readonly tagKey: string
+  readonly tagValue: string
+}
+
+/** A KMS key as storage keeps it. Immutable: a change is a new record, so whoever holds one sees one moment of the key (AT-Z09). */
+export interface Key {
+  /** `arn:aws:kms:<region>:<account>:key/<id>`: the name that storage knows it by. */
+  readonly arn: string
+  readonly keyId: string
+  readonly accountId: string
+  readonly region: string
+  readonly description: string
+  readonly keySpec: KeySpec
+  readonly keyUsage: 'ENCRYPT_DECRYPT'
+  readonly origin: 'AWS_KMS'
+  readonly state: KeyState
+  /** Epoch milliseconds. */
+  readonly createdAt: number
+  /** Set while the key is PendingDeletion or Destroying. */
+  readonly deletionAt: number | undefined
+  /** The policy document as it was put, character for character (kms-facts 19). */
+  readonly policy: string
+  readonly tags: readonly Tag[]
+  readonly currentMaterialId: string
+  /** RotateKeyOnDemand calls that succeeded; rotations of our own accord are not among them. */
+  readonly onDemandRotations: number
+  /** Grows by one with every change; storage refuses a change that was made from an older one (FM-F27). */
+  readonly rowVersion: number
+}
+
+/** One piece of material of one key. The `material` object stays the same for as long as the process lives. */
+export interface KeyMaterial {
+  readonly keyArn: string
+  readonly region: string
+  readonly material: Material
+  /** The lineage number it was made under: the order of a key's materials. */
+  readonly lineage: number
+  readonly createdAt: number
+  /** Encryptions that were set aside for use, in blocks: never less than were made (ARCH-D7). */
+  readonly encryptionsReserved: number
+}
+
+/** What remains of a destroyed key, so that its id is never given out again. */
+export interface Tombstone {
+  readonly arn: string
+  readonly accountId: string
+  readonly region: string
+  readonly keyId: string
+  readonly destroyedAt: number
+  readonly materialIds: readonly string[]
+}
+
+export function planOf({ materialId, scheme, objects }: Material): MaterialPlan {
+  return { materialId, scheme, objects }
+}

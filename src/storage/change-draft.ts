@@ -1,0 +1,132 @@
+import type { AuditLine } from '../kms/audit-trail.ts'
+import type { Key, KeyMaterial, Tombstone } from '../kms/key.ts'
+import type { Intent } from '../kms/key-storage.ts'
+import type { Change, Instance } from './change.ts'
+import { materialName, withMaterial } from './memory-snapshot.ts'
+import type { PrincipalRecord, StorageDraft, StorageSnapshot } from './storage.ts'
+
+/** What a draft reads from: the committed state, or a draft that will be committed before it in the same transaction. */
+type Ground = Pick<
+  StorageSnapshot,
+  'findKey' | 'findMaterial' | 'materialsOf' | 'findTombstone' | 'findPrincipal' | 'lineage'
+>
+
+/** Collects what one change writes and shows it, over its ground, to the change itself. */
+export class ChangeDraft implements StorageDraft {
+  readonly changes: Change[] = []
+  readonly #ground: Ground
+  #instance: Partial<Instance> = {}
+  readonly #keys = new Map<string, Key | undefined>()
+  readonly #materials = new Map<string, KeyMaterial | undefined>()
+  readonly #materialsByKey = new Map<string, readonly KeyMaterial[]>()
+  readonly #tombstones = new Map<string, Tombstone>()
+  readonly #principals = new Map<string, PrincipalRecord | undefined>()
+
+  constructor(ground: Ground) {
+    this.#ground = ground
+  }
+
+  get lineage(): number {
+    return this.#instance.lineage ?? this.#ground.lineage
+  }
+
+  findKey(arn: string): Key | undefined {
+    return this.#keys.has(arn) ? this.#keys.get(arn) : this.#ground.findKey(arn)
+  }
+
+  findMaterial(region: string, materialId: string): KeyMaterial | undefined {
+    const name = materialName(region, materialId)
+    return this.#materials.has(name)
+      ? this.#materials.get(name)
+      : this.#ground.findMaterial(region, materialId)
+  }
+
+  materialsOf(keyArn: string): readonly KeyMaterial[] {
+    return this.#materialsByKey.get(keyArn) ?? this.#ground.materialsOf(keyArn)
+  }
+
+  findTombstone(arn: string): Tombstone | undefined {
+    return this.#tombstones.get(arn) ?? this.#ground.findTombstone(arn)
+  }
+
+  findPrincipal(accessKeyId: string): PrincipalRecord | undefined {
+    return this.#principals.has(accessKeyId)
+      ? this.#principals.get(accessKeyId)
+      : this.#ground.findPrincipal(accessKeyId)
+  }
+
+  putKey(key: Key): Key {
+    const latest = this.findKey(key.arn)
+    if (latest && latest.rowVersion !== key.rowVersion)
+      throw new TypeError(`a change of ${key.arn} was made from an older record of it`) // FM-F27
+    const next = { ...key, rowVersion: (latest?.rowVersion ?? 0) + 1 }
+    this.#keys.set(key.arn, next)
+    this.changes.push({ kind: 'key', key: next })
+    return next
+  }
+
+  putMaterial(material: KeyMaterial): void {
+    const { region, keyArn } = material
+    const { materialId } = material.material
+    const isNew = this.findMaterial(region, materialId) === undefined
+    this.#materialsByKey.set(keyArn, withMaterial(this.materialsOf(keyArn), material))
+    this.#materials.set(materialName(region, materialId), material)
+    this.changes.push({ kind: 'material', material, isNew })
+  }
+
+  buryKey(tombstone: Tombstone): void {
+    const { arn, region } = tombstone
+    for (const { material } of this.materialsOf(arn))
+      this.#materials.set(materialName(region, material.materialId), undefined)
+    this.#materialsByKey.set(arn, [])
+    this.#keys.set(arn, undefined)
+    this.#tombstones.set(arn, tombstone)
+    this.changes.push({ kind: 'bury', tombstone })
+  }
+
+  putIntent(intent: Intent): void {
+    this.changes.push({ kind: 'intent', intent })
+  }
+
+  dropIntent(intentId: string): void {
+    this.changes.push({ kind: 'drop-intent', intentId })
+  }
+
+  nextLineage(): number {
+    const lineage = this.lineage + 1
+    this.#setInstance({ lineage })
+    return lineage
+  }
+
+  setHeartbeat(heartbeat: number): void {
+    this.#setInstance({ heartbeat })
+  }
+
+  adoptInstance(instanceId: string, lineage: number): void {
+    this.#setInstance({ instanceId, lineage })
+  }
+
+  addAuditLine(line: AuditLine): void {
+    this.changes.push({ kind: 'audit', line })
+  }
+
+  putPrincipal(principal: PrincipalRecord): void {
+    const isNew = this.findPrincipal(principal.accessKeyId) === undefined
+    this.#principals.set(principal.accessKeyId, principal)
+    this.changes.push({ kind: 'principal', principal, isNew })
+  }
+
+  removePrincipal(accessKeyId: string): void {
+    this.#principals.set(accessKeyId, undefined)
+    this.changes.push({ kind: 'drop-principal', accessKeyId })
+  }
+
+  putAnchors(tokenSerial: string, anchors: unknown): void {
+    this.changes.push({ kind: 'anchors', tokenSerial, anchors })
+  }
+
+  #setInstance(instance: Partial<Instance>): void {
+    this.#instance = { ...this.#instance, ...instance }
+    this.changes.push({ kind: 'instance', instance })
+  }
+}

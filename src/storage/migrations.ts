@@ -1,0 +1,94 @@
+import type { Kysely } from 'kysely'
+import type { Migration } from 'kysely/migration'
+
+/**
+ * Every form that the database ever had, in order; a released migration never changes. Only what SQLite and PostgreSQL both take:
+ * numbers are bigint, lists are JSON in text, times are epoch milliseconds.
+ */
+export const MIGRATIONS: Readonly<Record<string, Migration>> = {
+  '0001-foundation': { up: foundation },
+}
+
+async function foundation(db: Kysely<never>): Promise<void> {
+  const { schema } = db
+  await schema
+    .createTable('instance')
+    .addColumn('id', 'integer', (column) => column.primaryKey())
+    .addColumn('instance_id', 'varchar(36)', (column) => column.notNull())
+    .addColumn('version', 'bigint', (column) => column.notNull())
+    .addColumn('lineage', 'bigint', (column) => column.notNull())
+    .addColumn('heartbeat', 'bigint', (column) => column.notNull())
+    .addColumn('marker_secret', 'text', (column) => column.notNull())
+    .execute()
+  await schema
+    .createTable('token_anchor')
+    .addColumn('token_serial', 'varchar(64)', (column) => column.primaryKey())
+    .addColumn('anchors', 'text', (column) => column.notNull())
+    .execute()
+  await schema
+    .createTable('kms_key')
+    .addColumn('arn', 'varchar(255)', (column) => column.primaryKey())
+    .addColumn('key_id', 'varchar(64)', (column) => column.notNull())
+    .addColumn('account_id', 'varchar(12)', (column) => column.notNull())
+    .addColumn('region', 'varchar(64)', (column) => column.notNull())
+    .addColumn('description', 'text', (column) => column.notNull())
+    .addColumn('key_spec', 'varchar(64)', (column) => column.notNull())
+    .addColumn('key_usage', 'varchar(64)', (column) => column.notNull())
+    .addColumn('origin', 'varchar(64)', (column) => column.notNull())
+    .addColumn('state', 'varchar(64)', (column) => column.notNull())
+    .addColumn('created_at', 'bigint', (column) => column.notNull())
+    .addColumn('deletion_at', 'bigint')
+    .addColumn('policy', 'text', (column) => column.notNull())
+    .addColumn('tags', 'text', (column) => column.notNull())
+    .addColumn('current_material_id', 'varchar(64)', (column) => column.notNull())
+    .addColumn('on_demand_rotations', 'integer', (column) => column.notNull())
+    .addColumn('row_version', 'bigint', (column) => column.notNull())
+    .execute()
+  await schema
+    .createTable('key_material')
+    .addColumn('key_arn', 'varchar(255)', (column) =>
+      column.notNull().references('kms_key.arn').onDelete('cascade'),
+    )
+    .addColumn('material_id', 'varchar(64)', (column) => column.notNull())
+    .addColumn('region', 'varchar(64)', (column) => column.notNull())
+    .addColumn('scheme', 'varchar(64)', (column) => column.notNull())
+    .addColumn('objects', 'text', (column) => column.notNull())
+    .addColumn('proof', 'text', (column) => column.notNull())
+    .addColumn('lineage', 'bigint', (column) => column.notNull())
+    .addColumn('created_at', 'bigint', (column) => column.notNull())
+    .addColumn('encryptions_reserved', 'bigint', (column) => column.notNull())
+    .addPrimaryKeyConstraint('key_material_pk', ['key_arn', 'material_id'])
+    .addUniqueConstraint('key_material_region', ['region', 'material_id'])
+    .execute()
+  await schema
+    .createTable('intent')
+    .addColumn('intent_id', 'varchar(36)', (column) => column.primaryKey())
+    .addColumn('payload', 'text', (column) => column.notNull())
+    .addColumn('created_at', 'bigint', (column) => column.notNull())
+    .execute()
+  await schema
+    .createTable('tombstone')
+    .addColumn('arn', 'varchar(255)', (column) => column.primaryKey())
+    .addColumn('account_id', 'varchar(12)', (column) => column.notNull())
+    .addColumn('region', 'varchar(64)', (column) => column.notNull())
+    .addColumn('key_id', 'varchar(64)', (column) => column.notNull())
+    .addColumn('destroyed_at', 'bigint', (column) => column.notNull())
+    .addColumn('material_ids', 'text', (column) => column.notNull())
+    .execute()
+  await schema
+    .createTable('principal')
+    .addColumn('access_key_id', 'varchar(128)', (column) => column.primaryKey())
+    .addColumn('account_id', 'varchar(12)', (column) => column.notNull())
+    .addColumn('arn', 'varchar(2048)', (column) => column.notNull())
+    .addColumn('user_name', 'varchar(128)', (column) => column.notNull())
+    .addColumn('user_id', 'varchar(128)', (column) => column.notNull())
+    .addColumn('sealed_secret', 'text', (column) => column.notNull())
+    .addColumn('identity_policies', 'text', (column) => column.notNull())
+    .execute()
+  await schema
+    .createTable('audit_outbox')
+    .addColumn('event_id', 'varchar(36)', (column) => column.primaryKey())
+    .addColumn('at', 'bigint', (column) => column.notNull())
+    .addColumn('line', 'text', (column) => column.notNull())
+    .execute()
+}

@@ -1,0 +1,131 @@
+import type { Transaction } from 'kysely'
+import type { Change, Instance } from './change.ts'
+import { intentRow, keyRow, materialRow, principalRow, tombstoneRow } from './rows.ts'
+import type { Tables } from './tables.ts'
+
+/** Somebody else wrote into the database since it was read: this process must not go on from what it remembers. */
+export class StorageConflict extends Error {
+  constructor(what: string) {
+    super(`the database was changed by another process: ${what}`)
+    this.name = 'StorageConflict'
+  }
+}
+
+type Writer = Transaction<Tables>
+
+/** Writes the changes in order and counts the version on from `version`. Throws StorageConflict. */
+export async function writeChanges(
+  db: Writer,
+  version: number,
+  changes: readonly Change[],
+): Promise<void> {
+  for (const change of changes) await writeChange(db, change)
+  const counted = await db
+    .updateTable('instance')
+    .set({ version: version + 1 })
+    .where('version', '=', version)
+    .executeTakeFirst()
+  if (counted.numUpdatedRows !== 1n) throw new StorageConflict('its version')
+}
+
+async function writeChange(db: Writer, change: Change): Promise<void> {
+  switch (change.kind) {
+    case 'key':
+      return writeKey(db, change)
+    case 'material':
+      return writeMaterial(db, change)
+    case 'bury':
+      await db.deleteFrom('key_material').where('key_arn', '=', change.tombstone.arn).execute()
+      await db.deleteFrom('kms_key').where('arn', '=', change.tombstone.arn).execute()
+      await db.insertInto('tombstone').values(tombstoneRow(change.tombstone)).execute()
+      return
+    case 'intent':
+      await db.insertInto('intent').values(intentRow(change.intent)).execute()
+      return
+    case 'drop-intent':
+      await db.deleteFrom('intent').where('intent_id', '=', change.intentId).execute()
+      return
+    case 'principal':
+      return writePrincipal(db, change)
+    case 'drop-principal':
+      await db.deleteFrom('principal').where('access_key_id', '=', change.accessKeyId).execute()
+      return
+    case 'anchors':
+      return writeAnchors(db, change)
+    case 'instance':
+      await db.updateTable('instance').set(instanceColumns(change.instance)).execute()
+      return
+    case 'audit':
+      await db
+        .insertInto('audit_outbox')
+        .values({ event_id: change.line.eventId, at: change.line.at, line: change.line.text })
+        .execute()
+      return
+  }
+}
+
+async function writeKey(db: Writer, { key }: Change & { kind: 'key' }): Promise<void> {
+  const row = keyRow(key)
+  if (key.rowVersion === 1) {
+    await db.insertInto('kms_key').values(row).execute()
+    return
+  }
+  const updated = await db
+    .updateTable('kms_key')
+    .set(row)
+    .where('arn', '=', key.arn)
+    .where('row_version', '=', key.rowVersion - 1)
+    .executeTakeFirst()
+  if (updated.numUpdatedRows !== 1n) throw new StorageConflict(key.arn)
+}
+
+async function writeMaterial(
+  db: Writer,
+  { material, isNew }: Change & { kind: 'material' },
+): Promise<void> {
+  const row = materialRow(material)
+  if (isNew) {
+    await db.insertInto('key_material').values(row).execute()
+    return
+  }
+  // Material never changes; only its count does.
+  await db
+    .updateTable('key_material')
+    .set({ encryptions_reserved: row.encryptions_reserved })
+    .where('key_arn', '=', row.key_arn)
+    .where('material_id', '=', row.material_id)
+    .execute()
+}
+
+async function writePrincipal(
+  db: Writer,
+  { principal, isNew }: Change & { kind: 'principal' },
+): Promise<void> {
+  const row = principalRow(principal)
+  if (isNew) await db.insertInto('principal').values(row).execute()
+  else
+    await db
+      .updateTable('principal')
+      .set(row)
+      .where('access_key_id', '=', row.access_key_id)
+      .execute()
+}
+
+async function writeAnchors(
+  db: Writer,
+  { tokenSerial, anchors }: Change & { kind: 'anchors' },
+): Promise<void> {
+  await db.deleteFrom('token_anchor').where('token_serial', '=', tokenSerial).execute()
+  await db
+    .insertInto('token_anchor')
+    .values({ token_serial: tokenSerial, anchors: JSON.stringify(anchors) })
+    .execute()
+}
+
+function instanceColumns({ instanceId, lineage, heartbeat }: Partial<Instance>) {
+  return {
+    ...(instanceId !== undefined && { instance_id: instanceId }),
+    ...(lineage !== undefined && { lineage }),
+    ...(heartbeat !== undefined && { heartbeat }),
+  }
+}
