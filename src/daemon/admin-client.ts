@@ -10,14 +10,22 @@ export class AdminFailure extends Error {
 }
 
 /** Asks the running daemon. Throws AdminFailure with the daemon's own words. */
-export async function askDaemon(socketPath: string, action: string, parameters: object): Promise<unknown> {
+export async function askDaemon(
+  socketPath: string,
+  action: string,
+  parameters: object,
+): Promise<unknown> {
   const { status, body } = await post(socketPath, `/${action}`, JSON.stringify(parameters))
   const reply = JSON.parse(body) as { result?: unknown; error?: { message: string } }
   if (status === 200) return reply.result
   throw new AdminFailure(reply.error?.message ?? `the daemon answered ${status}`)
 }
 
-function post(socketPath: string, path: string, body: string): Promise<{ status: number; body: string }> {
+function post(
+  socketPath: string,
+  path: string,
+  body: string,
+): Promise<{ status: number; body: string }> {
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void =>
       reject(new AdminFailure(`the daemon does not answer at ${socketPath} (${codeOf(error)})`))

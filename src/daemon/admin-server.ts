@@ -68,7 +68,9 @@ async function answer(
   try {
     if (request.method !== 'POST') throw new TypeError('administration takes POST only')
     const parameters: unknown = JSON.parse(await readBody(request))
-    send(response, 200, { result: (await handler(request.url?.slice(1) ?? '', parameters)) ?? null })
+    send(response, 200, {
+      result: (await handler(request.url?.slice(1) ?? '', parameters)) ?? null,
+    })
   } catch (error) {
     const { name, message } = error instanceof Error ? error : new Error(String(error))
     send(response, 400, { error: { name, message } })

@@ -38,7 +38,9 @@ export async function reportBlob(installation: Installation, blob: Buffer): Prom
     ivBytes: parsed.sealed.iv.length,
     ciphertextBytes: parsed.sealed.ciphertext.length,
   }
-  const made = [...snapshot.allMaterials()].find(({ material }) => material.materialId === parsed.materialId)
+  const made = [...snapshot.allMaterials()].find(
+    ({ material }) => material.materialId === parsed.materialId,
+  )
   const key = made && snapshot.findKey(made.keyArn)
   if (!made || !key) {
     return { ...facts, wouldOpen: false, because: 'this database knows no key with that material' }
@@ -69,12 +71,14 @@ function verdict(
   { token }: MaterialReport,
 ): Pick<BlobReport, 'wouldOpen' | 'because'> {
   const no = (because: string) => ({ wouldOpen: false, because })
-  if (blob.scheme !== material.scheme) return no(`the blob says ${blob.scheme}, the material is ${material.scheme}`)
+  if (blob.scheme !== material.scheme)
+    return no(`the blob says ${blob.scheme}, the material is ${material.scheme}`)
   if (state !== 'Enabled') return no(`the key is ${state}`)
   if ('problem' in token) return no(`the token does not answer: ${token.problem}`)
   if (!token.proofHolds) return no('the birth proof of the material does not open in the token')
   return {
     wouldOpen: true,
-    because: 'for a caller with permission and the encryption context it was made with, if the ciphertext is unchanged',
+    because:
+      'for a caller with permission and the encryption context it was made with, if the ciphertext is unchanged',
   }
 }

@@ -41,6 +41,7 @@ export class Cli {
       .configureOutput({
         writeOut: (text) => void world.stdout.write(text),
         writeErr: (text) => void world.stderr.write(text),
+        outputError: (text, write) => write(text.replace(/^error: /, 'hsm-bridge: ')),
       })
   }
 
@@ -63,7 +64,9 @@ export class Cli {
   #group(words: readonly string[]): Command {
     let group = this.program
     for (const word of words) {
-      group = group.commands.find((it) => it.name() === word) ?? group.command(word).description(`${word} commands`)
+      group =
+        group.commands.find((it) => it.name() === word) ??
+        group.command(word).description(`${word} commands`)
     }
     return group
   }
@@ -145,7 +148,9 @@ export class CliSession {
     if (row.where === 'either') {
       return await askDaemon(config.state.adminSocket, commandPath(row), parameters)
     }
-    throw new Error(`the daemon runs (pid ${holder.pid}); stop it, then repeat: hsm-bridge ${row.name}`)
+    throw new Error(
+      `the daemon runs (pid ${holder.pid}); stop it, then repeat: hsm-bridge ${row.name}`,
+    )
   }
 
   async #performHere(row: AdminCommand, parameters: object): Promise<unknown> {

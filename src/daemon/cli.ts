@@ -26,8 +26,13 @@ export async function main(argv: readonly string[], world: CliWorld): Promise<nu
   }
 }
 
+/** The message and what caused it, on one line. */
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  if (!(error instanceof Error)) return String(error)
+  const { message, cause } = error
+  return cause instanceof Error && !message.includes(cause.message)
+    ? `${message} (${messageOf(cause)})`
+    : message
 }
 
 if (import.meta.main) {

@@ -41,5 +41,5 @@ export interface AdminCommand<Parameters extends object = object, Result = unkno
 export function defineCommand<Parameters extends object, Result>(
   command: AdminCommand<Parameters, Result>,
 ): AdminCommand {
-  return command as unknown as AdminCommand
+  return command as AdminCommand
 }

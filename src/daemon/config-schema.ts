@@ -18,7 +18,9 @@ export const accountId = z
   .string('must be 12 digits in quotes (YAML reads bare digits as a number)')
   .regex(/^\d{12}$/, 'must be 12 digits')
 
-export const region = z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'must be a region, such as us-east-1')
+export const region = z
+  .string()
+  .regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'must be a region, such as us-east-1')
 
 const PIN_SOURCES = ['pinFile', 'pinCommand', 'pinCredential'] as const
 
@@ -51,9 +53,7 @@ export const CONFIG_SCHEMA = z.strictObject({
       tls: z.strictObject({ certFile: absolutePath, keyFile: absolutePath }).optional(),
     })
     .prefault({}),
-  ops: z
-    .strictObject({ listen: listen.default({ host: '127.0.0.1', port: 4601 }) })
-    .prefault({}),
+  ops: z.strictObject({ listen: listen.default({ host: '127.0.0.1', port: 4601 }) }).prefault({}),
   token: token.optional(),
   lanes: z.strictObject({ hot: z.number().int().min(1).max(32).optional() }).prefault({}),
   storage: z.strictObject({ path: absolutePath.optional() }).prefault({}),

@@ -24,7 +24,10 @@ export interface Config {
   readonly hotLanes: number | undefined
   readonly databasePath: string
   readonly audit: { readonly directory: string; readonly durability: 'write' | 'fsync' }
-  readonly log: { readonly level: 'error' | 'warn' | 'info' | 'debug'; readonly file: string | undefined }
+  readonly log: {
+    readonly level: 'error' | 'warn' | 'info' | 'debug'
+    readonly file: string | undefined
+  }
   readonly seedFile: string | undefined
 }
 
@@ -60,9 +63,9 @@ export function loadConfig(choice: ConfigChoice, env: NodeJS.ProcessEnv): Config
   const named = choice.file ?? env['HSM_BRIDGE_CONFIG']
   const standing = stateDirectory(chosenState).configFile
   const file = named ?? (existsSync(standing) ? standing : undefined)
-  const written =
-    file === undefined ? CONFIG_SCHEMA.parse({}) : readConfigFile(file)
-  const path = choice.stateDirectory ?? env['HSM_BRIDGE_STATE'] ?? written.stateDirectory ?? chosenState
+  const written = file === undefined ? CONFIG_SCHEMA.parse({}) : readConfigFile(file)
+  const path =
+    choice.stateDirectory ?? env['HSM_BRIDGE_STATE'] ?? written.stateDirectory ?? chosenState
   return resolveConfig(written, file, stateDirectory(path))
 }
 
@@ -71,7 +74,9 @@ function readConfigFile(file: string): ConfigFile {
   try {
     text = readFileSync(file, 'utf8')
   } catch (error) {
-    throw new ConfigError('', `cannot read the configuration ${file} (${codeOf(error)})`, { cause: error })
+    throw new ConfigError('', `cannot read the configuration ${file} (${codeOf(error)})`, {
+      cause: error,
+    })
   }
   const config = parseYamlDocument(text, file, CONFIG_SCHEMA)
   assertNobodyElseDecides(file, config)
@@ -84,7 +89,10 @@ const MAY_HOLD_SECRETS = ['pinCommand', 'libraryParameters', 'environment'] as c
 function assertNobodyElseDecides(file: string, config: ConfigFile): void {
   const { mode } = statSync(file)
   if ((mode & 0o022) !== 0) {
-    throw new ConfigError('', `${file} can be changed by group or others (mode ${octal(mode)}); run: chmod go-w ${file}`)
+    throw new ConfigError(
+      '',
+      `${file} can be changed by group or others (mode ${octal(mode)}); run: chmod go-w ${file}`,
+    )
   }
   const secret = MAY_HOLD_SECRETS.find((name) => config.token?.[name] !== undefined)
   if (secret && (mode & 0o044) !== 0) {
@@ -95,7 +103,11 @@ function assertNobodyElseDecides(file: string, config: ConfigFile): void {
   }
 }
 
-function resolveConfig(written: ConfigFile, file: string | undefined, state: StateDirectory): Config {
+function resolveConfig(
+  written: ConfigFile,
+  file: string | undefined,
+  state: StateDirectory,
+): Config {
   assertSocketPathFits(state)
   assertFaceIsPrivateOrTls(written.kms)
   return {
@@ -122,7 +134,8 @@ function configuredToken(written: NonNullable<ConfigFile['token']>): TokenConfig
     embedded: false,
     profile: written.profile,
     modulePath: written.modulePath,
-    find: written.serial === undefined ? { label: written.label ?? '' } : { serial: written.serial },
+    find:
+      written.serial === undefined ? { label: written.label ?? '' } : { serial: written.serial },
     pin: pinSource(written),
     libraryParameters: written.libraryParameters,
     environment: written.environment ?? {},

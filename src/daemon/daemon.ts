@@ -148,7 +148,8 @@ export class Daemon {
     while (!this.#stopping) {
       try {
         const verdict = await checkOwner(storage, this.#token)
-        if (verdict.kind === 'foreign') this.#failure.reject(new ConfigError('token', verdict.reason))
+        if (verdict.kind === 'foreign')
+          this.#failure.reject(new ConfigError('token', verdict.reason))
         if (verdict.kind === 'ours') return await this.#openForChanges()
         storage.setReadOnly(verdict.reason)
         logger.error('READ-ONLY', { reason: verdict.reason })
@@ -191,7 +192,10 @@ export class Daemon {
       performCommand(this.#installation, name, parameters)
     this.#admin = await AdminServer.listen(config.state.adminSocket, handler, logger)
     return {
-      kms: formatEndpoint(await listenOn(server, config.kms.listen, 'kms.listen'), tls ? 'https' : 'http'),
+      kms: formatEndpoint(
+        await listenOn(server, config.kms.listen, 'kms.listen'),
+        tls ? 'https' : 'http',
+      ),
       ops: formatEndpoint(await listenOn(this.#ops, config.ops.listen, 'ops.listen'), 'http'),
       admin: config.state.adminSocket,
     }
@@ -220,10 +224,13 @@ export class Daemon {
   async #everyMinute(): Promise<void> {
     const beat = await this.#kms.heartbeat.beat()
     if (beat.held) {
-      this.#installation.logger.warn('the clock is ahead of the time that was counted; deletions wait', {
-        aheadMs: beat.aheadMs,
-        next: 'if the clock is right, run: hsm-bridge clock accept',
-      })
+      this.#installation.logger.warn(
+        'the clock is ahead of the time that was counted; deletions wait',
+        {
+          aheadMs: beat.aheadMs,
+          next: 'if the clock is right, run: hsm-bridge clock accept',
+        },
+      )
     }
     await this.#destroyDueKeys()
   }

@@ -19,7 +19,10 @@ const SIDE_FILES = ['', '-wal', '-shm'] as const
  * Puts a backup in the place of the database, after it was opened and checked. The database in use is kept beside it. Refuses
  * while another process works on the state directory; nothing in the token changes.
  */
-export async function restoreDatabase({ config }: Surroundings, from: string): Promise<RestoreReport> {
+export async function restoreDatabase(
+  { config }: Surroundings,
+  from: string,
+): Promise<RestoreReport> {
   const { instanceId, lineage, keys } = inspectDatabase(from)
   const lock = takeStateLock(config.state.lock, 'hsm-bridge restore')
   const draft = `${config.databasePath}.restoring`
@@ -48,7 +51,8 @@ async function assumeBudgetSpent(path: string): Promise<void> {
     )
     await storage.change(
       (draft) => {
-        for (const made of low) draft.putMaterial({ ...made, encryptionsReserved: ROTATE_ENCRYPTIONS })
+        for (const made of low)
+          draft.putMaterial({ ...made, encryptionsReserved: ROTATE_ENCRYPTIONS })
       },
       { evenReadOnly: true },
     )

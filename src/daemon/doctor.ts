@@ -32,7 +32,12 @@ async function check(
   try {
     return { name, passed: true, detail: await work() }
   } catch (error) {
-    return { name, passed: false, detail: error instanceof Error ? error.message : String(error), nextStep }
+    return {
+      name,
+      passed: false,
+      detail: error instanceof Error ? error.message : String(error),
+      nextStep,
+    }
   }
 }
 
@@ -43,7 +48,11 @@ export async function checkSurroundings({ config, env }: Surroundings): Promise<
     await check('node', 'start hsm-bridge by scripts/hsm-bridge, which finds the right node', () =>
       nodeVersion(process.versions.node),
     ),
-    await check('configuration', '', () => config.file ?? 'no file: defaults, and our own SoftHSM2 token'),
+    await check(
+      'configuration',
+      '',
+      () => config.file ?? 'no file: defaults, and our own SoftHSM2 token',
+    ),
     await check('file modes', 'run the command named', () => privateFiles(config)),
     await check('disk space', 'make room: changes are refused when the disk is full', () =>
       freeSpace(config.state.path),
@@ -59,7 +68,7 @@ export async function checkSurroundings({ config, env }: Surroundings): Promise<
 
 /** What only the process that has the installation can see. Every look at the token is made now. */
 export async function checkInstallation(installation: Installation): Promise<readonly Check[]> {
-  const { storage, latch } = installation
+  const { storage } = installation
   const { snapshot } = storage
   const list = async () => (await installation.token()).custody.list()
   return [
@@ -69,19 +78,28 @@ export async function checkInstallation(installation: Installation): Promise<rea
       return `sound, version ${snapshot.version}, token write ${snapshot.lineage}`
     }),
     await check('login latch', 'correct the PIN, or run: hsm-bridge token unlatch', async () => {
-      const { serial } = await installation.connection()
-      if (latch.isClosed(serial)) throw new Error(`closed: the PIN of token ${serial} was refused`)
+      const refusal = (await installation.connection()).loginRefusal()
+      if (refusal !== undefined) throw new Error(refusal)
       return 'open'
     }),
-    await check('canary', 'look at the log; is the token mounted, the network there, the PIN right?', async () => {
-      await (await installation.token()).custody.health()
-      return 'encrypted and decrypted in the token just now'
-    }),
-    await check('token files', 'keep what was put back, and ask why a process died in a login', async () => {
-      const { restoredFiles } = await installation.connection()
-      if (restoredFiles.length > 0) throw new Error(`put back from our copy: ${restoredFiles.join(', ')}`)
-      return 'nothing had to be put back'
-    }),
+    await check(
+      'canary',
+      'look at the log; is the token mounted, the network there, the PIN right?',
+      async () => {
+        await (await installation.token()).custody.health()
+        return 'encrypted and decrypted in the token just now'
+      },
+    ),
+    await check(
+      'token files',
+      'keep what was put back, and ask why a process died in a login',
+      async () => {
+        const { restoredFiles } = await installation.connection()
+        if (restoredFiles.length > 0)
+          throw new Error(`put back from our copy: ${restoredFiles.join(', ')}`)
+        return 'nothing had to be put back'
+      },
+    ),
     await check('owner and lineage', 'hsm-bridge reconcile', async () => {
       const verdict = judgeOwner(snapshot, await list())
       if (verdict.kind !== 'ours') throw new Error(verdict.reason)
@@ -154,12 +172,16 @@ function freeSpace(path: string): string {
 async function checkPort(option: string, address: ListenAddress, running: boolean): Promise<Check> {
   const where = `${address.host}:${address.port}`
   if (address.port === 0) return { name: option, passed: true, detail: 'the system chooses a port' }
-  return await check(option, running ? 'look at the log' : 'stop what listens there, or choose another port', async () => {
-    const answers = await connects(address)
-    if (running && !answers) throw new Error(`the daemon runs, but nobody answers at ${where}`)
-    if (!running && answers) throw new Error(`somebody else listens at ${where}`)
-    return running ? `answers at ${where}` : `${where} is free`
-  })
+  return await check(
+    option,
+    running ? 'look at the log' : 'stop what listens there, or choose another port',
+    async () => {
+      const answers = await connects(address)
+      if (running && !answers) throw new Error(`the daemon runs, but nobody answers at ${where}`)
+      if (!running && answers) throw new Error(`somebody else listens at ${where}`)
+      return running ? `answers at ${where}` : `${where} is free`
+    },
+  )
 }
 
 function connects({ host, port }: ListenAddress): Promise<boolean> {
@@ -180,13 +202,19 @@ async function checkModule(config: Config, env: NodeJS.ProcessEnv): Promise<read
     place = tokenPlace(config, env)
     return `${place.profile.name}, ${place.modulePath}`
   })
-  const module = await check('module', 'is the library installed, and its own configuration right?', async () => {
-    if (!place) throw new Error('there is no profile')
-    tokens = await tokensOf(config, place)
-    return `loads, shows ${tokens.length} token(s)`
-  })
-  const token = await check('token', 'compare token.serial or token.label with: pkcs11-tool --list-slots', () =>
-    describeToken(config, tokens ?? []),
+  const module = await check(
+    'module',
+    'is the library installed, and its own configuration right?',
+    async () => {
+      if (!place) throw new Error('there is no profile')
+      tokens = await tokensOf(config, place)
+      return `loads, shows ${tokens.length} token(s)`
+    },
+  )
+  const token = await check(
+    'token',
+    'compare token.serial or token.label with: pkcs11-tool --list-slots',
+    () => describeToken(config, tokens ?? []),
   )
   return [profile, module, token]
 }
@@ -203,7 +231,8 @@ function describeToken(config: Config, tokens: readonly TokenInfo[]): string {
     throw new Error(`${named.length} tokens have the ${name}`)
   }
   if (token.userPinLocked) throw new Error(`the PIN of token ${token.serial} is locked`)
-  if (token.userPinFinalTry) throw new Error(`one more wrong PIN locks token ${token.serial}; no login is tried`)
+  if (token.userPinFinalTry)
+    throw new Error(`one more wrong PIN locks token ${token.serial}; no login is tried`)
   const low = token.userPinCountLow ? ', wrong PINs were tried' : ''
   return `serial ${token.serial}, label ${token.label}${low}`
 }

@@ -27,7 +27,16 @@ async function findByLabel(config: Config, env: NodeJS.ProcessEnv): Promise<stri
 function runMakeToken(config: Config, env: NodeJS.ProcessEnv): Promise<string> {
   const { modulePath, environment } = tokenPlace(config, env)
   const { directory, pinFile } = config.state.softHsm
-  const options = ['--dir', directory, '--label', EMBEDDED_TOKEN_LABEL, '--pin-file', pinFile, '--module', modulePath]
+  const options = [
+    '--dir',
+    directory,
+    '--label',
+    EMBEDDED_TOKEN_LABEL,
+    '--pin-file',
+    pinFile,
+    '--module',
+    modulePath,
+  ]
   const child = spawn(process.execPath, [MAKE_TOKEN, ...options], {
     env: environment,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -40,7 +49,12 @@ function runMakeToken(config: Config, env: NodeJS.ProcessEnv): Promise<string> {
     child.on('error', reject)
     child.on('close', (code) => {
       if (code === 0) resolve(stdout.trim())
-      else reject(new Error(`the SoftHSM2 token could not be made: ${stderr.trim() || `exit code ${code}`}`))
+      else
+        reject(
+          new Error(
+            `the SoftHSM2 token could not be made: ${stderr.trim() || `exit code ${code}`}`,
+          ),
+        )
     })
   })
 }

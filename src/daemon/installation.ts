@@ -65,7 +65,8 @@ export class Installation {
     try {
       await prepare()
       const seal = findHostSeal(config.state.hostKey, env)
-      if (!seal) throw new ConfigError('stateDirectory', 'there is no host key; run: hsm-bridge init')
+      if (!seal)
+        throw new ConfigError('stateDirectory', 'there is no host key; run: hsm-bridge init')
       return new Installation(around, lock, await openStorage({ path: config.databasePath }), seal)
     } catch (error) {
       lock.release()
@@ -125,7 +126,10 @@ export function isInitialised(config: Config): boolean {
 
 function assertStateDirectory(config: Config): void {
   if (!existsSync(config.state.path)) {
-    throw new ConfigError('stateDirectory', `${config.state.path} does not exist; run: hsm-bridge init`)
+    throw new ConfigError(
+      'stateDirectory',
+      `${config.state.path} does not exist; run: hsm-bridge init`,
+    )
   }
   assertPrivateDirectory(config.state.path, 'stateDirectory')
 }

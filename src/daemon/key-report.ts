@@ -4,10 +4,20 @@ import type { ShowReply } from '../token/lane-protocol.ts'
 import type { Installation } from './installation.ts'
 
 /** A key as storage knows it, and each of its materials as the token shows it in this moment. */
-export interface KeyReport extends Pick<
-  Key,
-  'arn' | 'keyId' | 'accountId' | 'region' | 'description' | 'state' | 'keySpec' | 'keyUsage' | 'origin' | 'policy'
-> {
+export interface KeyReport
+  extends Pick<
+    Key,
+    | 'arn'
+    | 'keyId'
+    | 'accountId'
+    | 'region'
+    | 'description'
+    | 'state'
+    | 'keySpec'
+    | 'keyUsage'
+    | 'origin'
+    | 'policy'
+  > {
   readonly createdAt: string
   readonly deletionAt: string | undefined
   readonly onDemandRotations: number
@@ -30,7 +40,8 @@ export interface MaterialReport {
 export async function reportKey(installation: Installation, name: string): Promise<KeyReport> {
   const { snapshot } = installation.storage
   const key = getKeyNamed(snapshot, name)
-  const { arn, keyId, accountId, region, description, state, keySpec, keyUsage, origin, policy } = key
+  const { arn, keyId, accountId, region, description, state, keySpec, keyUsage, origin, policy } =
+    key
   const materials: MaterialReport[] = []
   for (const made of snapshot.materialsOf(arn).toReversed()) {
     materials.push(await reportMaterial(installation, made, key.currentMaterialId))

@@ -47,9 +47,16 @@ export function createLogger(options: LogOptions, stderr: NodeJS.WriteStream): C
 
 function transport(file: string | undefined, stderr: NodeJS.WriteStream): winston.transport {
   if (file !== undefined) {
-    return new winston.transports.File({ filename: file, format: JSON_LINES, options: { flags: 'a', mode: 0o600 } })
+    return new winston.transports.File({
+      filename: file,
+      format: JSON_LINES,
+      options: { flags: 'a', mode: 0o600 },
+    })
   }
-  return new winston.transports.Stream({ stream: stderr, format: stderr.isTTY ? READABLE : JSON_LINES })
+  return new winston.transports.Stream({
+    stream: stderr,
+    format: stderr.isTTY ? READABLE : JSON_LINES,
+  })
 }
 
 const JSON_LINES = winston.format.printf((info) =>
@@ -75,7 +82,10 @@ const READABLE = winston.format.printf((info) => {
 /** Errors have no JSON form of their own; Sensitive values have one that hides them. */
 function plainFacts(facts: LogFacts): LogFacts {
   return Object.fromEntries(
-    Object.entries(facts).map(([key, value]) => [key, value instanceof Error ? errorFacts(value) : value]),
+    Object.entries(facts).map(([key, value]) => [
+      key,
+      value instanceof Error ? errorFacts(value) : value,
+    ]),
   )
 }
 

@@ -36,7 +36,9 @@ export class Page {
 
   /** `✓ text`, or `✗ text` with the next step below. */
   check(passed: boolean, text: string, nextStep?: string): void {
-    this.line(passed ? `${this.#styled('green', '✓')} ${text}` : `${this.#styled('red', '✗')} ${text}`)
+    this.line(
+      passed ? `${this.#styled('green', '✓')} ${text}` : `${this.#styled('red', '✗')} ${text}`,
+    )
     if (!passed && nextStep !== undefined) this.line(`    → ${nextStep}`)
   }
 

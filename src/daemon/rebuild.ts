@@ -33,7 +33,11 @@ export async function rebuild(installation: Installation): Promise<RebuildReport
   const token = await connectWithAnchors(installation)
   const list = await token.custody.list()
   const { owner } = list
-  if (!owner) throw new ConfigError('token', `the token ${token.serial} shows no owner record; run: hsm-bridge init`)
+  if (!owner)
+    throw new ConfigError(
+      'token',
+      `the token ${token.serial} shows no owner record; run: hsm-bridge init`,
+    )
   const records = list.records.flatMap(readRecord)
   const lineage = Math.max(newestLineage(list), storage.snapshot.lineage)
   const keysBefore = new Set([...storage.snapshot.allKeys()].map(({ arn }) => arn))
@@ -48,7 +52,9 @@ export async function rebuild(installation: Installation): Promise<RebuildReport
     tokenSerial: token.serial,
     instanceId: owner.instanceId,
     lineage,
-    keysAdded: [...storage.snapshot.allKeys()].map(({ arn }) => arn).filter((arn) => !keysBefore.has(arn)),
+    keysAdded: [...storage.snapshot.allKeys()]
+      .map(({ arn }) => arn)
+      .filter((arn) => !keysBefore.has(arn)),
     materialsAdded: added,
     refusedRecords: list.records.filter(({ authentic }) => !authentic).map(({ label }) => label),
     administratorRestored: await makeAdministrator(installation),
@@ -62,7 +68,10 @@ async function connectWithAnchors(installation: Installation): Promise<TokenConn
   if (!findAnchors(storage, serial)) {
     const found = await findAnchorsInToken(() => installation.newConnection())
     if (!found) {
-      throw new ConfigError('token', `the token ${serial} shows no canary of ours; there is nothing to rebuild from`)
+      throw new ConfigError(
+        'token',
+        `the token ${serial} shows no canary of ours; there is nothing to rebuild from`,
+      )
     }
     await keepAnchors(storage, serial, found.anchors)
   }
@@ -119,10 +128,11 @@ function addRecords(draft: StorageDraft, records: readonly TokenRecord[]): numbe
   for (const { owner, made } of records.toSorted((a, b) => a.made.lineage - b.made.lineage)) {
     if (draft.findTombstone(owner.arn)) continue
     if (draft.findMaterial(made.region, made.material.materialId)) continue
-    draft.putMaterial(made)
     const key = draft.findKey(owner.arn)
     if (!key) draft.putKey(enabledKey(owner, made))
-    else if (isNewest(draft, made)) draft.putKey({ ...key, currentMaterialId: made.material.materialId })
+    else if (isNewest(draft, made))
+      draft.putKey({ ...key, currentMaterialId: made.material.materialId })
+    draft.putMaterial(made) // its key first: the row refers to it
     added += 1
   }
   return added

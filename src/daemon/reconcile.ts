@@ -8,7 +8,11 @@ import type { Installation } from './installation.ts'
 export interface Reconciliation {
   readonly openIntents: readonly OpenIntent[]
   /** Secret keys in the token that no key, intent or anchor of this database names. */
-  readonly unknownObjects: readonly { readonly id: string; readonly label: string; readonly ours: boolean }[]
+  readonly unknownObjects: readonly {
+    readonly id: string
+    readonly label: string
+    readonly ours: boolean
+  }[]
   /** Authentic records of materials that this database does not have: it is older than the token, or another's. */
   readonly unknownRecords: readonly { readonly materialId: string; readonly keyId: string }[]
   /** Records whose MAC does not fit: damaged, forged, or of another record key. */
@@ -46,7 +50,12 @@ export async function reconcile(
   const { serial, custody } = await installation.token()
   const { storage, leftoverIntentIds } = installation
   const destroyed = options.destroyUncommitted ? await destroyUncommitted(installation) : []
-  const found = compare(storage.snapshot, await custody.list(), findAnchors(storage, serial), leftoverIntentIds)
+  const found = compare(
+    storage.snapshot,
+    await custody.list(),
+    findAnchors(storage, serial),
+    leftoverIntentIds,
+  )
   return { ...found, destroyed }
 }
 
@@ -75,11 +84,17 @@ function compare(
       .filter((object) => object.class === 'SECRET_KEY' && !named.has(object.id))
       .map(({ id, label }) => ({ id, label, ours: label.startsWith(OUR_LABEL) })),
     unknownRecords: token.records.flatMap(({ authentic, kind, material, origin }) =>
-      authentic && kind === 'material' && material && origin && !materialIds.has(material.materialId)
+      authentic &&
+      kind === 'material' &&
+      material &&
+      origin &&
+      !materialIds.has(material.materialId)
         ? [{ materialId: material.materialId, keyId: origin.keyId }]
         : [],
     ),
-    unauthenticRecords: token.records.filter(({ authentic }) => !authentic).map(({ label }) => label),
+    unauthenticRecords: token.records
+      .filter(({ authentic }) => !authentic)
+      .map(({ label }) => label),
     missingMaterials: materials.flatMap(({ keyArn, material }) => {
       const missing = material.objects.filter(({ id }) => !inToken.has(id)).map(({ id }) => id)
       return missing.length === 0
@@ -90,7 +105,10 @@ function compare(
 }
 
 /** CKA_IDs of every object that this database has a reason to expect. */
-function namedObjectIds(snapshot: StorageSnapshot, anchors: TokenAnchors | undefined): ReadonlySet<string> {
+function namedObjectIds(
+  snapshot: StorageSnapshot,
+  anchors: TokenAnchors | undefined,
+): ReadonlySet<string> {
   const plans = [
     ...[...snapshot.allMaterials()].map(({ material }) => material),
     ...snapshot.intents().flatMap(plansOf),
@@ -115,7 +133,10 @@ async function destroyUncommitted(installation: Installation): Promise<readonly 
     const lineage = await storage.change((draft) => draft.nextLineage())
     await custody.destroy(intent.plan, lineage)
     await storage.change((draft) => draft.dropIntent(intent.intentId))
-    logger.warn('uncommitted material destroyed', { keyArn: intent.keyArn, intentId: intent.intentId })
+    logger.warn('uncommitted material destroyed', {
+      keyArn: intent.keyArn,
+      intentId: intent.intentId,
+    })
     destroyed.push(intent.intentId)
   }
   return destroyed

@@ -15,8 +15,13 @@ const policy = z
 const principal = z
   .strictObject({
     name: z.string().regex(USER_NAME, 'must be a user name'),
-    accessKeyId: z.string().regex(/^[A-Z0-9]{16,128}$/, 'must be 16 to 128 capital letters and digits'),
-    secretAccessKey: z.string().min(16).transform((secret) => new Sensitive(secret)),
+    accessKeyId: z
+      .string()
+      .regex(/^[A-Z0-9]{16,128}$/, 'must be 16 to 128 capital letters and digits'),
+    secretAccessKey: z
+      .string()
+      .min(16)
+      .transform((secret) => new Sensitive(secret)),
     administrator: z.boolean().optional(),
     policies: z.array(policy).optional(),
   })
@@ -25,7 +30,7 @@ const principal = z
   })
 
 const key = z.strictObject({
-  keyId: z.uuid('must be a UUID').toLowerCase(),
+  keyId: z.guid('must be a UUID').toLowerCase(),
   region: region.optional(),
   description: z.string().max(8192).optional(),
   policy: policy.optional(),
@@ -55,7 +60,8 @@ export async function seedPrincipals(installation: Installation, seed: Seed): Pr
         found?.accountId === account &&
         found.userName === name &&
         JSON.stringify(found.identityPolicies) === JSON.stringify(identityPolicies) &&
-        installation.seal.open(found.sealedSecret, accessKeyId).reveal() === secretAccessKey.reveal()
+        installation.seal.open(found.sealedSecret, accessKeyId).reveal() ===
+          secretAccessKey.reveal()
       if (same) continue
       await putPrincipal(installation, {
         accountId: account,

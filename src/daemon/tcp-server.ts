@@ -7,13 +7,21 @@ import { codeOf } from './private-file.ts'
 const SWEEP_MS = 50
 
 /** Listens and answers where. Throws ConfigError naming the option when the address is taken or not ours. */
-export async function listenOn(server: Server, address: ListenAddress, option: string): Promise<ListenAddress> {
+export async function listenOn(
+  server: Server,
+  address: ListenAddress,
+  option: string,
+): Promise<ListenAddress> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) =>
       reject(
-        new ConfigError(option, `cannot listen on ${address.host}:${address.port} (${codeOf(error)})`, {
-          cause: error,
-        }),
+        new ConfigError(
+          option,
+          `cannot listen on ${address.host}:${address.port} (${codeOf(error)})`,
+          {
+            cause: error,
+          },
+        ),
       ),
     )
     server.listen(address.port, address.host, resolve)

@@ -21,6 +21,10 @@ export interface TokenConnection {
   readonly custody: TokenCustody
   /** Token files that lanes found truncated and put back since this process began (FM-F23). */
   readonly restoredFiles: readonly string[]
+  /** Why no login is tried with the PIN in hand, or undefined when one may be (ARCH-D4). */
+  loginRefusal(): string | undefined
+  /** Whether the PIN's source now gives another PIN than the lanes were told. */
+  pinHasChanged(): Promise<boolean>
 }
 
 /** What can be said of the token without its PIN. */
@@ -50,11 +54,12 @@ export async function connectToken(
   const serial = await findSerial(config, place)
   const { libraryParameters } = config.token
   const restoredFiles: string[] = []
+  const pin = await readPin(config.token.pin, env)
   const pool = new TokenPool({
     modulePath: place.modulePath,
     ...(libraryParameters === undefined ? {} : { libraryParameters }),
     tokenSerial: serial,
-    pin: await readPin(config.token.pin, env),
+    pin,
     profile: place.profile,
     environment: place.environment,
     guardDirectory: join(config.state.path, 'guard'),
@@ -66,7 +71,16 @@ export async function connectToken(
     },
   })
   const { modulePath, profile } = place
-  return { serial, modulePath, profile, pool, custody: new TokenCustody(pool), restoredFiles }
+  return {
+    serial,
+    modulePath,
+    profile,
+    pool,
+    custody: new TokenCustody(pool),
+    restoredFiles,
+    loginRefusal: () => latch.refusal(serial, pin),
+    pinHasChanged: async () => (await readPin(config.token.pin, env)).reveal() !== pin.reveal(),
+  }
 }
 
 /** A lane that starts tells which files it put back (StartReply). */
@@ -89,13 +103,19 @@ function readProfile(config: Config): VendorProfile {
 /** AT-K05: code that others can exchange would get the PIN. A link is followed first: what counts is the file behind it. */
 function assertModuleIsSafe(modulePath: string): void {
   if (!existsSync(modulePath)) {
-    throw new ConfigError('token.modulePath', `${modulePath} does not exist; install the module, or name its place`)
+    throw new ConfigError(
+      'token.modulePath',
+      `${modulePath} does not exist; install the module, or name its place`,
+    )
   }
   const file = realpathSync(modulePath)
   for (const path of [file, dirname(file)]) {
     const { mode } = statSync(path)
     if ((mode & 0o002) !== 0) {
-      throw new ConfigError('token.modulePath', `${path} can be changed by everybody (mode ${octal(mode)})`)
+      throw new ConfigError(
+        'token.modulePath',
+        `${path} can be changed by everybody (mode ${octal(mode)})`,
+      )
     }
   }
 }
@@ -104,7 +124,9 @@ const INHERITED = ['PATH', 'LANG', 'TZ'] as const
 
 /** Lanes inherit nothing that could change what they load (LD_PRELOAD, NODE_OPTIONS): AT-K05, AT-K03. */
 function laneEnvironment(config: Config, env: NodeJS.ProcessEnv): Readonly<Record<string, string>> {
-  const inherited = INHERITED.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]]))
+  const inherited = INHERITED.flatMap((name) =>
+    env[name] === undefined ? [] : [[name, env[name]]],
+  )
   return { ...Object.fromEntries(inherited), ...config.token.environment }
 }
 
@@ -116,7 +138,10 @@ async function findSerial(config: Config, place: TokenPlace): Promise<string> {
   const named = tokens.filter((token) => token.label === find.label)
   const [only] = named
   if (only && named.length === 1) return only.serial
-  throw new ConfigError('token.label', `${named.length} tokens are called ${find.label}; name the serial instead`)
+  throw new ConfigError(
+    'token.label',
+    `${named.length} tokens are called ${find.label}; name the serial instead`,
+  )
 }
 
 /** The tokens that the configured module shows now. */

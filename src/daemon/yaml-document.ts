@@ -19,22 +19,28 @@ export function parseYamlDocument<T>(text: string, file: string, schema: z.ZodTy
 
   const parsed = schema.safeParse(document.toJS({ maxAliasCount: 20 }) ?? {})
   if (parsed.success) return parsed.data
-  const mistakes = parsed.error.issues.flatMap((issue) => mistakesOf(issue, document, at))
+  const mistakes = parsed.error.issues
+    .flatMap((issue) => mistakesOf(issue, document))
+    .toSorted((a, b) => a.offset - b.offset)
+    .map(({ offset, text: mistake }) => `${at(offset)} ${mistake}`)
   throw new ConfigError('', [...new Set(mistakes)].join('\n'))
 }
 
-function mistakesOf(
-  issue: z.core.$ZodIssue,
-  document: Document,
-  at: (offset: number) => string,
-): string[] {
-  const line = (path: readonly PropertyKey[], message: string): string =>
-    `${at(offsetOf(document, path))} ${optionName(path)}: ${message}`
+interface Mistake {
+  readonly offset: number
+  readonly text: string
+}
+
+function mistakesOf(issue: z.core.$ZodIssue, document: Document): Mistake[] {
+  const mistake = (path: readonly PropertyKey[], message: string): Mistake => ({
+    offset: offsetOf(document, path),
+    text: `${optionName(path)}: ${message}`,
+  })
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => line([...issue.path, key], 'there is no such option'))
+    return issue.keys.map((key) => mistake([...issue.path, key], 'there is no such option'))
   }
   const missing = issue.code === 'invalid_type' && issue.message.endsWith('received undefined')
-  return [line(issue.path, missing ? 'is required' : issue.message)]
+  return [mistake(issue.path, missing ? 'is required' : issue.message)]
 }
 
 function optionName(path: readonly PropertyKey[]): string {
@@ -44,7 +50,7 @@ function optionName(path: readonly PropertyKey[]): string {
 /** Where the option stands in the text; for a missing one, its nearest parent. */
 function offsetOf(document: Document, path: readonly PropertyKey[]): number {
   let node: unknown = document.contents
-  let offset = (document.contents as Node | null)?.range?.[0] ?? 0
+  let offset = document.contents?.range?.[0] ?? 0
   for (const segment of path) {
     if (isMap(node)) {
       const pair = node.items.find((item) => isScalar(item.key) && item.key.value === segment)

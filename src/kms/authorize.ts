@@ -87,10 +87,11 @@ function decideOnKey(
 ): Verdict {
   const byKey = policy.decide(question)
   if (byKey.deny) return denial('KEY_POLICY_DENIES', 'key-policy', byKey.deny)
+  const abroad = key.accountId !== caller.accountId
+  if (abroad && byKey.allows.length === 0) return denial('NO_KEY_POLICY', 'nobody')
   const identity = decideByIdentity(caller, question)
   if (identity.deny) return denial('IDENTITY_DENIES', 'identity-policy', identity.deny)
 
-  const abroad = key.accountId !== caller.accountId
   const direct = byKey.allows.find((allow) => allow.matchedBy !== 'account')
   if (direct && !abroad) return { allowed: true, by: 'key-policy', statement: direct }
   // Delegation to the caller's account, or a key of another account: the caller's own account must agree too.

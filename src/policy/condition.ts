@@ -1,5 +1,5 @@
-import { findConditionKey } from './condition-keys.ts'
-import { findConditionOperator } from './condition-operators.ts'
+import { type ConditionKey, findConditionKey } from './condition-keys.ts'
+import { type ConditionOperator, findConditionOperator } from './condition-operators.ts'
 import { quoted, refuse } from './policy-error.ts'
 import { isObject, type Json } from './policy-json.ts'
 
@@ -64,7 +64,7 @@ function readValues(element: Json, where: string): string[] {
 }
 
 function compileTest(
-  { set, base, ifExists }: OperatorName,
+  name: OperatorName,
   key: string,
   values: readonly string[],
   effect: Effect,
@@ -72,33 +72,50 @@ function compileTest(
 ): Condition {
   const known = findConditionKey(key)
   if (known === undefined) return refuse(where, 'this condition key is not supported')
-  if (base === 'Null') return compileNull(key, values, where)
+  if (name.base === 'Null') return compileNull(key, values, where)
 
-  const operator = findConditionOperator(base)
+  const operator = findConditionOperator(name.base)
   if (operator === undefined) return refuse(where, 'this condition operator is not supported')
-  if (!operator.types.includes(known.type))
-    refuse(where, `${base} does not apply to a condition key of type ${known.type}`)
-  if (known.multiValued && set === undefined)
-    refuse(where, 'a condition key with several values needs ForAnyValue: or ForAllValues:')
-  if (known.refusesForAllValues && set === 'ForAllValues')
-    refuse(where, 'ForAllValues matches requests without this condition key; remove ForAllValues')
-
+  assertFits(name, operator, known, where)
   const matchers = values.map(
     (value) =>
       operator.compile(value) ?? refuse(where, `${quoted(value)} is not ${operator.expects}`),
   )
   const holds = (value: string) => matchers.some((matches) => matches(value)) !== operator.negated
+  return quantify(name, operator, key, holds, effect)
+}
+
+function assertFits(
+  { base, set }: OperatorName,
+  { types }: ConditionOperator,
+  { type, multiValued, refusesForAllValues }: ConditionKey,
+  where: string,
+): void {
+  if (!types.includes(type))
+    refuse(where, `${base} does not apply to a condition key of type ${type}`)
+  if (multiValued && set === undefined)
+    refuse(where, 'a condition key with several values needs ForAnyValue: or ForAllValues:')
+  if (refusesForAllValues && set === 'ForAllValues')
+    refuse(where, 'ForAllValues matches requests without this condition key; remove ForAllValues')
+}
+
+/** For all values, for any, or for the one that there is. */
+function quantify(
+  { set, ifExists }: OperatorName,
+  { negated }: ConditionOperator,
+  key: string,
+  holds: (value: string) => boolean,
+  effect: Effect,
+): Condition {
   if (set === 'ForAllValues') return (context) => valuesOf(context, key).every(holds)
   if (set === 'ForAnyValue')
     return (context) => {
       const given = valuesOf(context, key)
       return given.length === 0 ? ifExists : given.some(holds)
     }
-
-  const whenAbsent = ifExists || operator.negated
   return (context) => {
     const [value, ...more] = valuesOf(context, key)
-    if (value === undefined) return whenAbsent
+    if (value === undefined) return ifExists || negated
     if (more.length > 0) return effect === 'Deny' // AT-Z10: in doubt nothing is allowed and all is denied
     return holds(value)
   }

@@ -1,5 +1,6 @@
 import { equalBytes } from '../bytes/equal.ts'
 import { FieldReader, fields } from '../bytes/fields.ts'
+import { CustodyError } from '../crypto/custody-error.ts'
 import type { Sealed } from '../crypto/key-custody.ts'
 import type { Session } from '../pkcs11/session.ts'
 import type { Aead, SchemeKeys } from './aead.ts'
@@ -19,16 +20,25 @@ export function* makeBirthProof(
   return encodeBirthProof(yield* aead.seal(material.scheme, session, keys, PROVEN_TEXT, aad))
 }
 
-/** Whether these keys open the proof, and so are the very material it was made with. Throws as `Aead.open` does. */
+/**
+ * Whether these keys open the proof, and so are the very material it was made with. Bytes that are no proof open nothing.
+ * Throws Pkcs11Error and MacMismatch, as `Aead.open` does.
+ */
 export function* opensBirthProof(
   aead: Aead,
   session: Session,
   keys: SchemeKeys,
   material: MaterialUse,
 ): Steps<boolean> {
-  const sealed = decodeBirthProof(material.proof)
-  const aad = proofAad(material.materialId)
-  return equalBytes(yield* aead.open(material.scheme, session, keys, sealed, aad), PROVEN_TEXT)
+  const sealed = findBirthProof(material.proof)
+  if (!sealed) return false
+  try {
+    const aad = proofAad(material.materialId)
+    return equalBytes(yield* aead.open(material.scheme, session, keys, sealed, aad), PROVEN_TEXT)
+  } catch (error) {
+    if (error instanceof CustodyError && error.code === 'CIPHERTEXT_REJECTED') return false
+    throw error
+  }
 }
 
 /** iv (u8-sized) | ciphertext (u16-sized) */
@@ -36,12 +46,16 @@ export function encodeBirthProof({ iv, ciphertext }: Sealed): Buffer {
   return fields().sized(1, iv).sized(2, ciphertext).bytes()
 }
 
-/** Throws RangeError when the bytes are no proof. */
-export function decodeBirthProof(bytes: Buffer): Sealed {
-  const reader = new FieldReader(bytes)
-  const sealed = { iv: reader.sized(1), ciphertext: reader.sized(2) }
-  if (!reader.done) throw new RangeError('a birth proof has bytes left over')
-  return sealed
+/** Undefined when the bytes are no proof. */
+export function findBirthProof(bytes: Buffer): Sealed | undefined {
+  try {
+    const reader = new FieldReader(bytes)
+    const sealed = { iv: reader.sized(1), ciphertext: reader.sized(2) }
+    return reader.done ? sealed : undefined
+  } catch (error) {
+    if (error instanceof RangeError) return undefined
+    throw error
+  }
 }
 
 /** The proof of one material is none for another, even where both share an object. */

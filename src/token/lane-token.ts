@@ -92,18 +92,22 @@ export class LaneToken {
     return this.#module.tokenInfo(this.#slot)
   }
 
-  /** One attempt, and none at all where it could be the one that locks the PIN (ARCH-D4, FM-R4). */
+  /** One attempt, and none at all where it could be the one that locks the PIN (ARCH-D4). */
   #logIn(): void {
-    const { userPinLocked, userPinFinalTry } = this.#tokenInfo()
-    if (userPinLocked) throw refused('the PIN of the token is locked')
-    if (userPinFinalTry)
-      throw refused('one more wrong PIN would lock the token: log in by its tool')
+    const refusal = findLoginRefusal(this.#tokenInfo())
+    if (refusal !== undefined) throw fault('LOGIN_REFUSED', 'keep', refusal)
     this.#module.login(this.#anchor, this.#request.pin)
   }
 }
 
-function refused(message: string): Error {
-  return fault('LOGIN_REFUSED', 'keep', message)
+/** Why nobody should try a PIN on this token now, if so (FM-R4). */
+export function findLoginRefusal(
+  token: Pick<TokenInfo, 'userPinLocked' | 'userPinFinalTry'>,
+): string | undefined {
+  if (token.userPinLocked) return 'the PIN of the token is locked'
+  if (token.userPinFinalTry)
+    return 'one more wrong PIN would lock the token: log in with its own tool first'
+  return undefined
 }
 
 /** Around a login: copies, restores and serialises where this token's login rewrites files in place. */

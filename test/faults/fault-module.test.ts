@@ -1,18 +1,11 @@
-import { type ChildProcess, execFileSync, fork } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { assert, expect } from 'chai'
 import { type FaultModule, faultModule, PKCS11_FUNCTIONS } from '../support/fault-module.ts'
+import { makeSoftHsmToken, type SoftHsmToken } from '../support/softhsm.ts'
 import type { TokenProgramReply, TokenProgramRequest } from './token-program.ts'
 
-const SOFTHSM = [
-  '/usr/lib/softhsm/libsofthsm2.so',
-  '/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so',
-  '/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so',
-].find(existsSync) as string
-const PIN = '483920175'
 const CKR_DEVICE_ERROR = 0x30
 const CKR_SESSION_COUNT = 0xb1
 const CKR_MECHANISM_PARAM_INVALID = 0x71
@@ -31,10 +24,11 @@ class TokenProgram {
     this.#child = child
     this.exit = once(child, 'exit').then(([code, signal]) => ({ code, signal }))
   }
-  static async start(fault: FaultModule, env: Record<string, string>): Promise<TokenProgram> {
-    const argument = JSON.stringify({ modulePath: fault.modulePath, label: 'faults', pin: PIN })
-    const child = fork(join(import.meta.dirname, 'token-program.ts'), [argument], {
-      env: { ...process.env, ...fault.env, ...env },
+  static async start(fault: FaultModule, token: SoftHsmToken, lane: string): Promise<TokenProgram> {
+    const { label, pin } = token
+    const argument = JSON.stringify({ modulePath: fault.modulePath, label, pin })
+    const child = fork(join(import.meta.dirname, 'token-program.ts'), [argument, lane], {
+      env: { ...process.env, ...fault.env, ...token.env },
     })
     const program = new TokenProgram(child)
     await program.#message()
@@ -69,34 +63,24 @@ class TokenProgram {
 }
 
 describe('the fault module', () => {
-  let directory: string
+  let token: SoftHsmToken
   let fault: FaultModule
-  let env: Record<string, string>
   let program: TokenProgram
   const started: TokenProgram[] = []
   const start = async (): Promise<TokenProgram> => {
-    const one = await TokenProgram.start(fault, env)
+    const one = await TokenProgram.start(fault, token, 'hot-2')
     started.push(one)
     return one
   }
 
-  before(function () {
+  before(async function () {
     this.timeout(60_000) // compiles
-    directory = mkdtempSync(join(tmpdir(), 'p11fault-'))
-    mkdirSync(join(directory, 'tokens'))
-    const conf = join(directory, 'softhsm2.conf')
-    writeFileSync(conf, `directories.tokendir = ${join(directory, 'tokens')}\nlog.level = ERROR\n`)
-    env = { SOFTHSM2_CONF: conf, P11FAULT_LANE_ROLE: 'hot' }
-    const pins = ['--so-pin', PIN, '--pin', PIN]
-    execFileSync('softhsm2-util', ['--init-token', '--free', '--label', 'faults', ...pins], {
-      env: { ...process.env, ...env },
-      stdio: 'ignore',
-    })
-    fault = faultModule(SOFTHSM, directory)
+    token = await makeSoftHsmToken()
+    fault = faultModule(token.modulePath, token.dir)
   })
   after(async () => {
     await Promise.all(started.map(async (one) => await one.stop()))
-    rmSync(directory, { recursive: true, force: true })
+    token.remove()
   })
   afterEach(() => fault.clear())
 
@@ -142,15 +126,19 @@ describe('the fault module', () => {
       expect(replies[1]).to.have.property('value')
     })
 
-    it('chooses by process and by lane role', async () => {
+    it('chooses by process and by lane', async () => {
       fault.rules([`C_GenerateRandom pid=${program.pid} rv=0x30`])
       expect(await program.ask('random', 8)).to.deep.equal({ ckr: 0x30 })
       fault.rules([`C_GenerateRandom pid=${process.pid} rv=0x30`])
       expect(await program.ask('random', 8)).to.have.property('value')
-      fault.rules(['C_GenerateRandom lane=hot rv=0x30'])
-      expect(await program.ask('random', 8)).to.deep.equal({ ckr: 0x30 })
-      fault.rules(['C_GenerateRandom lane=cold rv=0x30'])
-      expect(await program.ask('random', 8)).to.have.property('value')
+      for (const lane of ['hot', 'hot-2']) {
+        fault.rules([`C_GenerateRandom lane=${lane} rv=0x30`])
+        expect(await program.ask('random', 8), lane).to.deep.equal({ ckr: 0x30 })
+      }
+      for (const lane of ['cold', 'ho', 'hot-21']) {
+        fault.rules([`C_GenerateRandom lane=${lane} rv=0x30`])
+        expect(await program.ask('random', 8), lane).to.have.property('value')
+      }
     })
 
     it('does the work and then denies it', async () => {
@@ -207,7 +195,9 @@ describe('the fault module', () => {
 
     it('writes its own IV and refuses one from the host', async () => {
       fault.rules(['C_EncryptInit hsmiv'])
-      expect(await program.ask('encrypt', 0, IV)).to.deep.equal({ ckr: CKR_MECHANISM_PARAM_INVALID })
+      expect(await program.ask('encrypt', 0, IV)).to.deep.equal({
+        ckr: CKR_MECHANISM_PARAM_INVALID,
+      })
       const sealed = await program.value<Sealed>('encrypt', 0, ZERO_IV)
       expect(sealed.iv).not.to.equal(ZERO_IV)
       expect(await program.value('decrypt', 0, sealed.iv, sealed.ciphertext)).to.equal('plaintext')
@@ -234,7 +224,9 @@ describe('the fault module', () => {
       const { iv, ciphertext } = await program.value<Sealed>('encrypt', 0, IV)
       await program.value('encrypt', 1, IV)
       fault.rules(['C_DecryptInit swaphandle count=1'])
-      expect(await program.ask('decrypt', 0, iv, ciphertext)).to.deep.equal({ ckr: CKR_GENERAL_ERROR })
+      expect(await program.ask('decrypt', 0, iv, ciphertext)).to.deep.equal({
+        ckr: CKR_GENERAL_ERROR,
+      })
       expect(await program.value('decrypt', 0, iv, ciphertext)).to.equal('plaintext')
     })
 
@@ -310,7 +302,11 @@ describe('the fault module', () => {
         program.send('random', 8)
         expect(await program.exit).to.deep.equal(end)
         const last = fault.calls().at(-1)
-        expect(last).to.deep.include({ function: 'C_GenerateRandom', rv: undefined, injected: true })
+        expect(last).to.deep.include({
+          function: 'C_GenerateRandom',
+          rv: undefined,
+          injected: true,
+        })
       })
 
     it('does the work and ends it without an answer', async () => {

@@ -5,7 +5,8 @@
  *   P11FAULT_MODULE     absolute path of the real module
  *   P11FAULT_RULES      rule file; absent means no rules. Replace it by rename: a new inode is a new rule set.
  *   P11FAULT_LOG        call log; unset means no recording
- *   P11FAULT_LANE_ROLE  what `lane=` in a rule is compared with
+ *   P11FAULT_LANE_ROLE  the name that `lane=` in a rule is compared with; unset means the last word of our command line,
+ *                       where a lane of the daemon has its name: `lane=hot` is every hot lane, `lane=hot-2` one of them
  *
  * A rule is one line: <C_Function|*> key[=value] …
  *   which calls   skip=N count=N pid=P lane=ROLE
@@ -211,7 +212,8 @@ struct rule {
 #define MAX_RULE_FILE 65536
 static struct {
   pthread_mutex_t lock;
-  const char *path, *lane;
+  const char *path;
+  char lane[256];
   struct stat seen; /* which file `rules` was read from; st_ino 0: none */
   struct rule rules[MAX_RULES];
   int length;
@@ -305,6 +307,11 @@ static void add(struct fault *fault, const struct fault *rule) {
   fault->actions |= rule->actions;
 }
 
+static bool is_lane(const char *name) {
+  size_t length = strlen(name);
+  return !strncmp(book.lane, name, length) && (book.lane[length] == 0 || book.lane[length] == '-');
+}
+
 static void find_fault(enum function_id id, struct fault *fault) {
   fault->actions = 0;
   if (!book.path) return;
@@ -317,7 +324,7 @@ static void find_fault(enum function_id id, struct fault *fault) {
     const struct rule *rule = &book.rules[i];
     if (rule->function != EVERY_FUNCTION && rule->function != (int)id) continue;
     if (rule->pid && rule->pid != getpid()) continue;
-    if (*rule->lane && strcmp(rule->lane, book.lane)) continue;
+    if (*rule->lane && !is_lane(rule->lane)) continue;
     unsigned long met = atomic_fetch_add(&book.met[i], 1);
     if (met >= rule->skip && met - rule->skip < rule->count) add(fault, &rule->fault);
   }
@@ -657,6 +664,17 @@ FUNCTIONS(FORWARDER)
 static CK_FUNCTION_LIST ours;
 #define INSTALL(function, ...) ours.function = (CK_##function)(void *)on_##function;
 
+static void name_lane(void) {
+  const char *name = getenv("P11FAULT_LANE_ROLE");
+  char words[8192] = "";
+  int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+  ssize_t bytes = fd < 0 ? 0 : read(fd, words, sizeof words - 1);
+  if (fd >= 0) close(fd);
+  for (ssize_t i = 0; !name && i < bytes; i += (ssize_t)strlen(words + i) + 1)
+    if (i + (ssize_t)strlen(words + i) + 1 >= bytes) name = words + i;
+  snprintf(book.lane, sizeof book.lane, "%s", name ? name : "");
+}
+
 static void load_real_module(void) {
   const char *path = getenv("P11FAULT_MODULE"), *log = getenv("P11FAULT_LOG");
   void *module = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
@@ -675,10 +693,8 @@ static void load_real_module(void) {
   if (log) log_fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (log && log_fd < 0) complain("cannot open P11FAULT_LOG", log);
   book.path = getenv("P11FAULT_RULES");
-  book.lane = getenv("P11FAULT_LANE_ROLE");
-  /* The environment may change under us later: keep our own copies. */
-  if (book.path) book.path = strdup(book.path);
-  book.lane = strdup(book.lane ? book.lane : "");
+  if (book.path) book.path = strdup(book.path); /* the environment may change under us later */
+  name_lane();
 }
 
 CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list) {

@@ -16,7 +16,9 @@ const { modulePath, label, pin } = JSON.parse(process.argv[2] ?? '{}') as TokenP
 const LIBRARY = new pkcs11.PKCS11()
 LIBRARY.load(modulePath)
 LIBRARY.C_Initialize({ flags: pkcs11.CKF_OS_LOCKING_OK })
-const slot = LIBRARY.C_GetSlotList(true).find((s) => LIBRARY.C_GetTokenInfo(s).label.trim() === label)
+const slot = LIBRARY.C_GetSlotList(true).find(
+  (s) => LIBRARY.C_GetTokenInfo(s).label.trim() === label,
+)
 if (!slot) throw new Error(`no token is labelled ${label}`)
 const openSession = (): Buffer =>
   LIBRARY.C_OpenSession(slot, pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION)
@@ -24,19 +26,15 @@ const anchor = openSession()
 LIBRARY.C_Login(anchor, pkcs11.CKU_USER, pin)
 
 function generateKey(session: Buffer, id: string): Buffer {
-  return LIBRARY.C_GenerateKey(
-    session,
-    { mechanism: pkcs11.CKM_AES_KEY_GEN },
-    [
-      { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_SECRET_KEY },
-      { type: pkcs11.CKA_TOKEN, value: true },
-      { type: pkcs11.CKA_SENSITIVE, value: true },
-      { type: pkcs11.CKA_ID, value: Buffer.from(id, 'hex') },
-      { type: pkcs11.CKA_ENCRYPT, value: true },
-      { type: pkcs11.CKA_DECRYPT, value: true },
-      { type: pkcs11.CKA_VALUE_LEN, value: 32 },
-    ],
-  )
+  return LIBRARY.C_GenerateKey(session, { mechanism: pkcs11.CKM_AES_KEY_GEN }, [
+    { type: pkcs11.CKA_CLASS, value: pkcs11.CKO_SECRET_KEY },
+    { type: pkcs11.CKA_TOKEN, value: true },
+    { type: pkcs11.CKA_SENSITIVE, value: true },
+    { type: pkcs11.CKA_ID, value: Buffer.from(id, 'hex') },
+    { type: pkcs11.CKA_ENCRYPT, value: true },
+    { type: pkcs11.CKA_DECRYPT, value: true },
+    { type: pkcs11.CKA_VALUE_LEN, value: 32 },
+  ])
 }
 const ids = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')]
 const keys = ids.map((id) => generateKey(anchor, id))
@@ -124,6 +122,8 @@ async function perform({ name, args }: TokenProgramRequest): Promise<TokenProgra
   }
 }
 
-process.on('message', async (request: TokenProgramRequest) => process.send?.(await perform(request)))
+process.on('message', async (request: TokenProgramRequest) =>
+  process.send?.(await perform(request)),
+)
 process.on('disconnect', () => process.exit(0))
 process.send?.('ready')

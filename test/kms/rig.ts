@@ -74,6 +74,7 @@ interface Asked {
 export class Rig {
   readonly directory = mkdtempSync(join(tmpdir(), 'hsm-bridge-kms-'))
   readonly clock = new TestClock()
+  database = 'hsm-bridge.db'
   readonly notices: KmsNotice[] = []
   readonly custody: FakeCustody
   storage!: Storage
@@ -84,7 +85,7 @@ export class Rig {
   }
 
   async start(parts: Partial<KmsParts> = {}): Promise<this> {
-    this.storage = await openStorage({ path: join(this.directory, 'hsm-bridge.db') })
+    this.storage = await openStorage({ path: join(this.directory, this.database) })
     this.kms = createKms({
       storage: this.storage,
       custody: this.custody,

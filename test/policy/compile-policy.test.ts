@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import type { PolicyKind, PolicyQuestion } from '../../src/policy/compiled-policy.ts'
 import { compilePolicy } from '../../src/policy/compile-policy.ts'
-import { conditionContext } from '../../src/policy/condition-context.ts'
+import type { PolicyKind, PolicyQuestion } from '../../src/policy/compiled-policy.ts'
 import { defaultKeyPolicy } from '../../src/policy/default-key-policy.ts'
 import { PolicyError } from '../../src/policy/policy-error.ts'
+import { contextOf } from './context-of.ts'
 
 const ACCOUNT = '111122223333'
 const ALICE = `arn:aws:iam::${ACCOUNT}:user/alice`
@@ -516,7 +516,7 @@ describe('compilePolicy', () => {
 
   it('decides the default key policy in less than 2 µs', () => {
     const policy = compilePolicy(defaultKeyPolicy(ACCOUNT), 'key')
-    const asked = question({ context: conditionContext([['aws:SourceIp', '10.0.0.1']]) })
+    const asked = question({ context: contextOf([['aws:SourceIp', '10.0.0.1']]) })
     const rounds = Array.from({ length: 5 }, () => {
       const start = performance.now()
       for (let i = 0; i < 20_000; i++) policy.decide(asked)

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import { conditionContext } from '../../src/policy/condition-context.ts'
 import { compileCondition } from '../../src/policy/condition.ts'
+import { contextOf } from './context-of.ts'
 
 type Fact = readonly [name: string, value: string | readonly string[]]
 
@@ -9,7 +9,7 @@ const holds = (operator: string, key: string, value: unknown, facts: Fact[], eff
     JSON.parse(JSON.stringify({ [operator]: { [key]: value } })),
     effect as 'Allow' | 'Deny',
     'Condition',
-  )(conditionContext(facts))
+  )(contextOf(facts))
 
 const ARN = 'arn:aws:iam::111122223333:role/team/admin'
 const USER = 'aws:username'
@@ -118,13 +118,13 @@ describe('compileCondition', () => {
     const a = ['kms:EncryptionContext:a', '1'] as const
     const b = ['kms:EncryptionContext:b', '2'] as const
     const tls = ['aws:SecureTransport', 'true'] as const
-    expect(both(conditionContext([a, b, tls]))).to.equal(true)
+    expect(both(contextOf([a, b, tls]))).to.equal(true)
     for (const two of [
       [a, b],
       [a, tls],
       [b, tls],
     ])
-      expect(both(conditionContext(two))).to.equal(false)
+      expect(both(contextOf(two))).to.equal(false)
   })
 
   describe('an encryption context', () => {

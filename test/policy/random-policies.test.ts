@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import type { PolicyQuestion } from '../../src/policy/compiled-policy.ts'
 import { compilePolicy } from '../../src/policy/compile-policy.ts'
+import type { PolicyQuestion } from '../../src/policy/compiled-policy.ts'
 import { evaluate, type PlainStatement } from './naive-evaluator.ts'
 
 const POLICIES = Number(process.env['POLICIES'] ?? 10_000)

@@ -95,7 +95,13 @@ describe('the load generator', () => {
       else response.end('{}')
     })
     const rate = { perSecond: 100, arrivals: 'fixed' } as const
-    const { latencyMs } = await runLoad({ endpoint, requests: REQUESTS, seconds: 1, connections: 1, rate })
+    const { latencyMs } = await runLoad({
+      endpoint,
+      requests: REQUESTS,
+      seconds: 1,
+      connections: 1,
+      rate,
+    })
     expect(latencyMs.max).to.be.within(295, 600)
     expect(latencyMs.p90).to.be.above(150) // 30 of 100 were due during the stall
     expect(latencyMs.p50).to.be.below(100)

@@ -197,7 +197,11 @@ async function perform(plan: LoadPlan, stopped: Promise<unknown>): Promise<LoadR
     return {
       onIdle: sendDue,
       run: async () => {
-        const workerData: MetronomeData = { startMs, endMs, ...(plan.rate as Required<LoadPlan>['rate']) }
+        const workerData: MetronomeData = {
+          startMs,
+          endMs,
+          ...(plan.rate as Required<LoadPlan>['rate']),
+        }
         const metronome = new Worker(join(import.meta.dirname, 'load-metronome.ts'), { workerData })
         metronome.on('message', (dueMs: number) => {
           if (dueMs >= endMs) return // stopped before its time

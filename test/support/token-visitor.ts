@@ -81,14 +81,14 @@ interface Visit {
   readonly serial: string
   readonly pin: string
   readonly name: keyof typeof VISITS
-  readonly parameters: readonly string[]
+  readonly parameters: string[]
 }
 
 /** Lets another process log in to the token and do one thing. Answers what it has to say. */
 export function visitToken(
   token: SoftHsmToken,
   name: keyof typeof VISITS,
-  ...parameters: readonly string[]
+  ...parameters: string[]
 ): unknown {
   const { modulePath, serial, pin } = token
   const visit: Visit = { modulePath, serial, pin, name, parameters }
@@ -100,14 +100,15 @@ export function visitToken(
 }
 
 async function main(): Promise<void> {
-  const { modulePath, serial, pin, name, parameters } = (await json(process.stdin)) as Visit
+  const visit = (await json(process.stdin)) as Visit
+  const { modulePath, serial, pin, name, parameters } = visit
   const module = openModule({
     modulePath,
     profile: { ambiguousCkrs: [], readWriteSessionsOnly: true },
   })
   const session = module.openSession(module.slotOf({ serial }), { readWrite: true })
   module.login(session, pin)
-  const act = VISITS[name] as (session: Session, ...parameters: readonly string[]) => unknown
+  const act: (session: Session, ...parameters: string[]) => unknown = VISITS[name]
   process.stdout.write(JSON.stringify(act(session, ...parameters) ?? null))
 }
 

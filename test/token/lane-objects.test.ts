@@ -9,6 +9,7 @@ import {
   type TokenAnchors,
 } from '../../src/token/lane-protocol.ts'
 import { faultModule } from '../support/fault-module.ts'
+import { itemAt } from '../support/item-at.ts'
 import { LaneClient, ORIGIN, planFor, refusalOf, startAnchored } from '../support/lane-client.ts'
 import { makeSoftHsmToken, type SoftHsmToken } from '../support/softhsm.ts'
 import { visitToken } from '../support/token-visitor.ts'
@@ -40,7 +41,7 @@ for (const { title, withoutGcm } of [
       expect(shown.proofHolds).to.equal(true)
       expect(shown.objects).to.have.length(material.objects.length)
       for (const [i, object] of shown.objects.entries()) {
-        const { role, id, keyType } = material.objects[i]!
+        const { role, id, keyType } = itemAt(material.objects, i)
         expect(object).to.deep.include({ role, id, found: 1, label: 'test key' })
         expect(object.attributes).to.deep.equal({
           class: 'SECRET_KEY',
@@ -111,7 +112,7 @@ describe('the cold lane', () => {
     const material = await cold.make(planFor(token))
     const hot = await LaneClient.start(token, { anchors })
     await hot.encrypt(material, TEXT, TEXT)
-    visitToken(token, 'duplicateKey', material.objects[0]!.id)
+    visitToken(token, 'duplicateKey', itemAt(material.objects, 0).id)
     await hot.json('learn')
     expect(await refusalOf(hot.encrypt(material, TEXT, TEXT))).to.include({
       code: 'KEY_AMBIGUOUS',
@@ -125,26 +126,26 @@ describe('the cold lane', () => {
 
   it('destroys every copy of a key that is to go', async () => {
     const material = await cold.make(planFor(token))
-    for (let i = 0; i < 3; i += 1) visitToken(token, 'duplicateKey', material.objects[0]!.id)
+    for (let i = 0; i < 3; i += 1) visitToken(token, 'duplicateKey', itemAt(material.objects, 0).id)
     const { destroyed } = await cold.json<DestroyReply>('destroy', { plan: material })
     expect(destroyed).to.equal(4)
   })
 
   it('does not take over a key that can leave the token, and leaves it to people (ARCH-D6)', async () => {
     const plan = planFor(token)
-    visitToken(token, 'makeExtractableKey', plan.objects[0]!.id)
+    visitToken(token, 'makeExtractableKey', itemAt(plan.objects, 0).id)
     const refusal = await refusalOf(cold.make(plan))
     expect(refusal).to.include({ code: 'TOKEN_LIED', advice: 'keep' })
     expect(refusal.message).to.contain('extractable = true')
     const { objects } = await cold.json<ListReply>('list')
-    expect(objects.some(({ id }) => id === plan.objects[0]!.id)).to.equal(true)
+    expect(objects.some(({ id }) => id === itemAt(plan.objects, 0).id)).to.equal(true)
   })
 
   it('lists objects without label and id too (FM-F22)', async () => {
     visitToken(token, 'leaveBareObject')
     const { objects } = await cold.json<ListReply>('list')
     expect(objects).to.deep.include({ class: 'DATA', id: '', label: '' })
-    const canaryId = anchors.canary.objects[0]!.id
+    const canaryId = itemAt(anchors.canary.objects, 0).id
     expect(objects).to.deep.include({
       class: 'SECRET_KEY',
       id: canaryId,
@@ -163,7 +164,7 @@ describe('the cold lane', () => {
     const material = await cold.make(planFor(token))
     const hot = await LaneClient.start(token, { anchors })
     await hot.encrypt(material, TEXT, TEXT)
-    visitToken(token, 'destroyKeys', material.objects[0]!.id)
+    visitToken(token, 'destroyKeys', itemAt(material.objects, 0).id)
 
     // The stale handle: the key is not there for this lane, and that is all that is said.
     const stale = await refusalOf(hot.encrypt(material, TEXT, TEXT))
@@ -305,7 +306,7 @@ describe('the owner record', () => {
     await owner({ instanceId: 'one', lineage: 1 })
     const [old] = stored()
     await owner({ instanceId: 'one', lineage: 2 })
-    visitToken(token, 'leaveRecord', 'hsm-bridge:owner', old!)
+    visitToken(token, 'leaveRecord', 'hsm-bridge:owner', old ?? '')
     expect(await owner()).to.deep.equal({ instanceId: 'one', lineage: 2 })
   })
 
@@ -317,13 +318,17 @@ describe('the owner record', () => {
 
   it('of a material is none: a record does not pass for another kind', async () => {
     const material = await cold.make(planFor(token))
-    await cold.json('record', { kind: 'material', material: materialToJson(material), origin: ORIGIN })
+    await cold.json('record', {
+      kind: 'material',
+      material: materialToJson(material),
+      origin: ORIGIN,
+    })
     const [record] = visitToken(
       token,
       'readRecords',
       `hsm-bridge:record:${material.materialId}`,
     ) as string[]
-    visitToken(token, 'leaveRecord', 'hsm-bridge:owner', record!)
+    visitToken(token, 'leaveRecord', 'hsm-bridge:owner', record ?? '')
     expect(await owner()).to.equal(undefined)
   })
 })
@@ -385,5 +390,4 @@ describe('the cold lane in trouble', () => {
     faults.clear()
     expect(await cold.json('destroy', { plan: material })).to.deep.equal({ destroyed: 1 })
   })
-
 })

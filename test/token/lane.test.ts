@@ -115,10 +115,22 @@ for (const { title, withoutGcm } of [
       const lane = await LaneClient.start(token, { anchors })
       const refusal = await refusalOf(lane.encrypt(wrong, AAD, AAD))
       expect(refusal).to.include({ code: 'KEY_UNAVAILABLE', advice: 'learn' })
-      expect((await refusalOf(lane.json('prove', { material: materialToJson(wrong) }))).code).to.equal(
-        'KEY_UNAVAILABLE',
-      )
+      expect(
+        (await refusalOf(lane.json('prove', { material: materialToJson(wrong) }))).code,
+      ).to.equal('KEY_UNAVAILABLE')
       await lane.stop()
+    })
+
+    it('a birth proof of broken bytes opens nothing, and is no reason to give up the lane (ARCH-D9)', async () => {
+      for (const proof of [Buffer.alloc(0), Buffer.alloc(50), other.proof.subarray(1)]) {
+        const json = materialToJson({ ...other, proof })
+        expect(await refusalOf(hot.json('prove', { material: json }))).to.include({
+          code: 'KEY_UNAVAILABLE',
+          advice: 'learn',
+        })
+        await hot.json('learn')
+      }
+      await hot.json('prove', { material: materialToJson(other) })
     })
 
     it('does not begin a call whose deadline has passed', async () => {
@@ -178,7 +190,10 @@ describe('the process of a lane', () => {
   })
 
   it('ends with exit code 70 on a call or a length that it does not know', async () => {
-    for (const garbage of [Buffer.from([0, 0, 0, 13, 0, 0, 0, 1, 99, ...Buffer.alloc(8)]), Buffer.alloc(20, 255)]) {
+    for (const garbage of [
+      Buffer.from([0, 0, 0, 13, 0, 0, 0, 1, 99, ...Buffer.alloc(8)]),
+      Buffer.alloc(20, 255),
+    ]) {
       const lane = await LaneClient.start(token, { anchors })
       lane.socket.write(garbage)
       expect((await lane.exited).code).to.equal(70)

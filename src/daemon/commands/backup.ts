@@ -16,6 +16,8 @@ export const backupCommand = defineCommand({
   },
   print: ({ to, lineage }, page) => {
     page.line(`${to} is the database at token write ${lineage}.`)
-    page.line('It holds no key material. Access key secrets in it open only with this host.key: keep that apart.')
+    page.line(
+      'It holds no key material. Access key secrets in it open only with this host.key: keep that apart.',
+    )
   },
 })

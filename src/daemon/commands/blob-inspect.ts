@@ -12,7 +12,9 @@ export const blobInspect = defineCommand({
   flags: [],
   where: 'either',
   parameters: z.strictObject({ ciphertext: z.base64() }),
-  prepare: ({ ciphertext }) => ({ ciphertext: readCiphertext(String(ciphertext)).toString('base64') }),
+  prepare: ({ ciphertext }) => ({
+    ciphertext: readCiphertext(String(ciphertext)).toString('base64'),
+  }),
   perform: (installation, { ciphertext }) =>
     reportBlob(installation, Buffer.from(ciphertext, 'base64')),
   print: (blob, page) => {

@@ -7,7 +7,8 @@ import { isoTime } from '../key-report.ts'
 /** FM-F26: after a jump of the clock, keys that became due wait for an operator's word. */
 export const clockAccept = defineCommand({
   name: 'clock accept',
-  summary: 'say that the system clock is right after a jump or a long stop: deletions that are due go on',
+  summary:
+    'say that the system clock is right after a jump or a long stop: deletions that are due go on',
   flags: [],
   where: 'either',
   parameters: z.strictObject({}),

@@ -29,13 +29,18 @@ export function allPassed(checks: readonly Check[]): boolean {
 
 /** Looks at everything, also when the installation cannot be opened. Exit code 1 when a check failed. */
 export function addDoctor(cli: Cli): void {
-  cli.command('doctor', 'look at everything that must be right, with a next step for what is not').action(() =>
-    cli.run(async (session) => {
-      const checks = [...(await checkSurroundings(session.around)), ...(await insideChecks(session))]
-      session.show(checks, (page) => printChecks(checks, page))
-      if (!allPassed(checks)) session.failed()
-    }),
-  )
+  cli
+    .command('doctor', 'look at everything that must be right, with a next step for what is not')
+    .action(() =>
+      cli.run(async (session) => {
+        const checks = [
+          ...(await checkSurroundings(session.around)),
+          ...(await insideChecks(session)),
+        ]
+        session.show(checks, (page) => printChecks(checks, page))
+        if (!allPassed(checks)) session.failed()
+      }),
+    )
 }
 
 async function insideChecks(session: CliSession): Promise<readonly Check[]> {

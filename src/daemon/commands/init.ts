@@ -4,7 +4,10 @@ import type { Page } from '../page.ts'
 
 export function addInit(cli: Cli): void {
   cli
-    .command('init', 'make state directory, token (the embedded one), canary, owner record and administrator')
+    .command(
+      'init',
+      'make state directory, token (the embedded one), canary, owner record and administrator',
+    )
     .option('--account <id>', 'account of the administrator, 12 digits')
     .action((options: { account?: string }) =>
       cli.run(async (session) => {
@@ -18,9 +21,17 @@ export function addInit(cli: Cli): void {
 
 export function printInit(report: InitReport, page: Page): void {
   const { made, tokenSerial, stateDirectory, awsCredentials, awsConfig, endpoint } = report
-  page.line(made.length === 0 ? `${stateDirectory} is complete.` : `${stateDirectory}: made ${made.join(', ')}.`)
-  page.line(`Token ${tokenSerial}${report.embedded ? ' (SoftHSM2: for trying out, no hardware boundary)' : ''}`)
+  page.line(
+    made.length === 0
+      ? `${stateDirectory} is complete.`
+      : `${stateDirectory}: made ${made.join(', ')}.`,
+  )
+  page.line(
+    `Token ${tokenSerial}${report.embedded ? ' (SoftHSM2: for trying out, no hardware boundary)' : ''}`,
+  )
   page.line('Start it:  hsm-bridge serve')
-  page.line(`Call it:   export AWS_CONFIG_FILE=${awsConfig} AWS_SHARED_CREDENTIALS_FILE=${awsCredentials}`)
+  page.line(
+    `Call it:   export AWS_CONFIG_FILE=${awsConfig} AWS_SHARED_CREDENTIALS_FILE=${awsCredentials}`,
+  )
   page.line(`           aws --profile hsm-bridge --endpoint-url ${endpoint} kms create-key`)
 }

@@ -20,14 +20,20 @@ export const principalCreate = defineCommand({
     },
     { flags: '--access-key-id <id>', summary: 'take this access key instead of a new one' },
     { flags: '--secret-from-file <file>', summary: 'its secret, in a file of mode 0600' },
-    { flags: '--credentials-file <file>', summary: 'write an AWS credentials file (0600), print nothing' },
+    {
+      flags: '--credentials-file <file>',
+      summary: 'write an AWS credentials file (0600), print nothing',
+    },
   ],
   where: 'either',
   parameters: z.strictObject({
     account: accountId,
     name: z.string().regex(USER_NAME, 'must be a user name'),
     policy: z.string().optional(),
-    accessKeyId: z.string().regex(/^[A-Z0-9]{16,128}$/).optional(),
+    accessKeyId: z
+      .string()
+      .regex(/^[A-Z0-9]{16,128}$/)
+      .optional(),
     secretAccessKey: z.string().min(16).optional(),
     credentialsFile: z.string().optional(),
   }),
@@ -46,10 +52,15 @@ export const principalCreate = defineCommand({
             accessKeyId: String(accessKeyId),
             secretAccessKey: readPrivateFile(String(secretFromFile), 'secret-from-file').trim(),
           }),
-      ...(credentialsFile === undefined ? {} : { credentialsFile: resolve(String(credentialsFile)) }),
+      ...(credentialsFile === undefined
+        ? {}
+        : { credentialsFile: resolve(String(credentialsFile)) }),
     }
   },
-  perform: async (installation, { account, name, policy, accessKeyId, secretAccessKey, credentialsFile }) => {
+  perform: async (
+    installation,
+    { account, name, policy, accessKeyId, secretAccessKey, credentialsFile },
+  ) => {
     const accessKey =
       accessKeyId === undefined || secretAccessKey === undefined
         ? drawAccessKey()

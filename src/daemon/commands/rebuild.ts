@@ -22,8 +22,14 @@ export const rebuildCommand = defineCommand({
     ])
     for (const arn of it.keysAdded) page.line(`    ${arn}`)
     if (it.keysAdded.length > 0) {
-      page.line('These keys are Enabled under the default key policy: put their policies and descriptions back.')
+      page.line(
+        'These keys are Enabled under the default key policy: put their policies and descriptions back.',
+      )
     }
-    page.check(it.refusedRecords.length === 0, 'every record was authentic', it.refusedRecords.join(', '))
+    page.check(
+      it.refusedRecords.length === 0,
+      'every record was authentic',
+      it.refusedRecords.join(', '),
+    )
   },
 })

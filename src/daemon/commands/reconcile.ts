@@ -17,7 +17,11 @@ export const reconcileCommand = defineCommand({
   perform: (installation, options) => reconcile(installation, options),
   print: (it, page) => {
     const section = (title: string, lines: readonly string[], nextStep?: string): void => {
-      page.check(lines.length === 0, `${title}: ${lines.length === 0 ? 'none' : lines.length}`, nextStep)
+      page.check(
+        lines.length === 0,
+        `${title}: ${lines.length === 0 ? 'none' : lines.length}`,
+        nextStep,
+      )
       for (const line of lines) page.line(`    ${line}`)
     }
     section(
@@ -51,7 +55,8 @@ export const reconcileCommand = defineCommand({
       ),
       'restore the token, or mount the right one: the keys stay as they are meanwhile',
     )
-    if (it.destroyed.length > 0) page.line(`Destroyed what ${it.destroyed.length} intent(s) had left.`)
+    if (it.destroyed.length > 0)
+      page.line(`Destroyed what ${it.destroyed.length} intent(s) had left.`)
   },
   succeeded: (it) =>
     it.unknownObjects.length +

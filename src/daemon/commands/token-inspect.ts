@@ -40,12 +40,19 @@ export const tokenInspect = defineCommand({
       ['profile', it.profile],
       ['scheme', it.scheme],
       ['state', it.state],
-      ['objects', `${it.secretKeys} secret keys, ${it.dataObjects} data objects, ${it.otherObjects} others`],
+      [
+        'objects',
+        `${it.secretKeys} secret keys, ${it.dataObjects} data objects, ${it.otherObjects} others`,
+      ],
       ['records', `${it.records}, of which ${it.unauthenticRecords} not authentic`],
       ['owner', it.owner ? `instance ${it.owner.instanceId}` : 'nobody'],
       ['newest token write', String(it.newestLineage)],
     ])
-    page.check(it.verdict.kind === 'ours', 'the token is this database’s', 'reason' in it.verdict ? it.verdict.reason : '')
+    page.check(
+      it.verdict.kind === 'ours',
+      'the token is this database’s',
+      'reason' in it.verdict ? it.verdict.reason : '',
+    )
     page.line()
     page.table(
       ['Lane', 'Role', 'Process'],

@@ -1,0 +1,321 @@
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs, promisify } from 'node:util'
+import { softHsmModulePath } from '../../softhsm/softhsm-conf.ts'
+import { compileC } from '../../test/support/compile-c.ts'
+import {
+  callKms,
+  type KmsEndpoint,
+  type KmsRequest,
+  signedWire,
+} from '../../test/support/kms-request.ts'
+import { runLoad } from '../../test/support/load-generator.ts'
+import { median } from '../../test/support/percentiles.ts'
+import { type BenchDaemon, startBenchDaemon, tokenSerial } from './bench-daemon.ts'
+import { cpuUs, machine } from './cpu-time.ts'
+import { fillState } from './fill-state.ts'
+import { hasWrk, saturate } from './saturate.ts'
+
+/**
+ * `npm run bench:kms`: GenerateDataKey and Decrypt against a bare node:http echo of as many bytes, and against C on the same
+ * token; then latency and start at many keys against few.
+ */
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '8' },
+    connections: { type: 'string', default: '32' },
+    keys: { type: 'string', default: '10000' },
+    rate: { type: 'string', default: '200' },
+    part: { type: 'string', multiple: true, default: ['speed', 'scale', 'start'] },
+  },
+})
+const rounds = Number(values.rounds)
+const seconds = Number(values.seconds)
+const connections = Number(values.connections)
+const manyKeys = Number(values.keys)
+const perSecond = Number(values.rate)
+
+const FEW_KEYS = 10
+const DISTINCT_REQUESTS = 400
+const STARTS = 5
+const PLAINTEXT = Buffer.alloc(32, 7).toString('base64')
+const CACHE = join(import.meta.dirname, '..', '..', '.cache')
+
+const PARTS: Readonly<Record<string, () => Promise<void>>> = { speed, scale, start }
+
+console.log(machine())
+console.log(`load: ${hasWrk ? 'wrk -t1' : 'our own generator'}, ${connections} connections`)
+for (const name of values.part) {
+  const part = Object.hasOwn(PARTS, name) ? PARTS[name] : undefined
+  if (!part) throw new TypeError(`--part is one of ${Object.keys(PARTS).join(', ')}`)
+  await part()
+}
+
+// ── speed: the daemon against an echo and against C ──────────────────────────────────────────────────────────────────
+
+async function speed(): Promise<void> {
+  await withFreshDaemon(async (daemon) => {
+    const { endpoint } = daemon
+    const keyId = await createKey(endpoint)
+    const yardstick = await runCLoop(daemon, keyId)
+    const loops = `${yardstick.encryptPerSecond} encryptions/s, ${yardstick.decryptPerSecond} decryptions/s`
+    console.log(`C loop on one core: ${loops}`)
+    const operations = [
+      { requests: dataKeyRequests(keyId), cPerSecond: yardstick.encryptPerSecond },
+      { requests: await decryptRequests(endpoint, keyId), cPerSecond: yardstick.decryptPerSecond },
+    ]
+    for (const { requests, cPerSecond } of operations) await compare(daemon, requests, cPerSecond)
+  })
+}
+
+interface Round {
+  readonly perSecond: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+  /** CPU microseconds per request of each process: the server, then its lanes, the busiest first. */
+  readonly cpu: readonly number[]
+  /** Lanes that were killed during the round. */
+  readonly replaced: number
+}
+
+async function compare(
+  daemon: BenchDaemon,
+  requests: readonly KmsRequest[],
+  cPerSecond: number,
+): Promise<void> {
+  const [first] = requests as [KmsRequest, ...KmsRequest[]]
+  const replyBytes = JSON.stringify(await callKms(daemon.endpoint, first)).length
+  const echo = await startEcho(replyBytes)
+  const echoEndpoint = { ...daemon.endpoint, port: echo.port }
+  const requestBytes = signedWire(daemon.endpoint, first).length
+  console.log(`\n${first.operation}: ${requestBytes} bytes asked, ${replyBytes} bytes of body answered`)
+  try {
+    await saturate(daemon.endpoint, requests, { connections, seconds: 2 }) // warm-up of both
+    await saturate(echoEndpoint, requests, { connections, seconds: 2 })
+    const ratios: number[] = []
+    const daemonRounds: Round[] = []
+    const echoRounds: Round[] = []
+    for (let round = 0; round < rounds; round++) {
+      const a = await measure(echoEndpoint, requests, () => [echo.pid], seconds)
+      const b = await measure(daemon.endpoint, requests, daemon.pids, seconds)
+      echoRounds.push(a)
+      daemonRounds.push(b)
+      ratios.push(b.perSecond / a.perSecond)
+    }
+    console.log(`  echo    ${describe(echoRounds)}`)
+    console.log(`  daemon  ${describe(daemonRounds)}`)
+    console.log(`  daemon : echo    ${spread(ratios)}`)
+    console.log(`  daemon : C loop  ${spread(daemonRounds.map((r) => r.perSecond / cPerSecond))}`)
+  } finally {
+    echo.stop()
+  }
+}
+
+async function measure(
+  endpoint: KmsEndpoint,
+  requests: readonly KmsRequest[],
+  pids: () => readonly number[],
+  forSeconds: number,
+): Promise<Round> {
+  const before = new Map(pids().map((pid) => [pid, cpuUs(pid)]))
+  const outcome = await saturate(endpoint, requests, { connections, seconds: forSeconds })
+  const now = pids()
+  const cpu = now.map((pid) => (cpuUs(pid) - (before.get(pid) ?? 0)) / outcome.requests)
+  const [first = 0, ...lanes] = cpu
+  const replaced = [...before.keys()].filter((pid) => !now.includes(pid)).length
+  return { ...outcome, cpu: [first, ...lanes.filter(isAtWork).sort((a, b) => b - a)], replaced }
+}
+
+/** Cold lane and spare only wait. */
+function isAtWork(cpuPerRequest: number): boolean {
+  return cpuPerRequest >= 0.5
+}
+
+function describe(all: readonly Round[]): string {
+  const middle = (figure: (round: Round) => number): number => median(all.map(figure))
+  const processes = Math.max(...all.map((round) => round.cpu.length))
+  const cpu = Array.from({ length: processes }, (_, i) => middle((r) => r.cpu[i] ?? 0).toFixed(0))
+  const rate = `${middle((r) => r.perSecond).toFixed(0)}/s`
+  const latency = `p50 ${middle((r) => r.p50Ms).toFixed(2)} ms, p99 ${middle((r) => r.p99Ms).toFixed(2)} ms`
+  const lanes = processes > 1 ? ' (front, then its lanes)' : ''
+  const replaced = all.reduce((sum, round) => sum + round.replaced, 0)
+  const losses = replaced > 0 ? `, ${replaced} LANES REPLACED` : ''
+  return `${rate}, ${latency}, CPU µs per request ${cpu.join(' + ')}${lanes}${losses}`
+}
+
+function spread(ratios: readonly number[]): string {
+  const figure = (value: number): string => value.toFixed(3)
+  return `median ${figure(median(ratios))}, min ${figure(Math.min(...ratios))}, max ${figure(Math.max(...ratios))}`
+}
+
+async function startEcho(replyBytes: number) {
+  const program = join(import.meta.dirname, 'echo-server.ts')
+  const child = spawn(process.execPath, [program, String(replyBytes)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const [line] = (await once(child.stdout, 'data')) as [Buffer]
+  return { pid: child.pid as number, port: Number(line.toString()), stop: () => void child.kill() }
+}
+
+async function runCLoop(
+  { state }: BenchDaemon,
+  keyId: string,
+): Promise<{ encryptPerSecond: number; decryptPerSecond: number }> {
+  const source = join(import.meta.dirname, 'c-loop.c')
+  const program = compileC({ source, cache: 'bench', output: 'c-loop', shared: false })
+  const token = [softHsmModulePath(), tokenSerial(state), state.softHsm.pinFile]
+  const { stdout } = await promisify(execFile)(program, [...token, `hsm-bridge:${keyId}`, '3'], {
+    env: { SOFTHSM2_CONF: state.softHsm.conf },
+  })
+  return JSON.parse(stdout)
+}
+
+// ── scale: latency at few and at many keys ───────────────────────────────────────────────────────────────────────────
+
+async function scale(): Promise<void> {
+  const few = await startFilled(FEW_KEYS)
+  const many = await startFilled(manyKeys)
+  try {
+    const pairs = [
+      { operation: 'Encrypt', few: await encryptAll(few), many: await encryptAll(many) },
+      {
+        operation: 'Decrypt',
+        few: await decryptAll(few),
+        many: await decryptAll(many),
+      },
+    ]
+    for (const pair of pairs) {
+      const ratios: number[] = []
+      const p50s: { few: number; many: number }[] = []
+      for (let round = 0; round < rounds; round++) {
+        const p50 = {
+          few: await p50Ms(few.endpoint, pair.few),
+          many: await p50Ms(many.endpoint, pair.many),
+        }
+        p50s.push(p50)
+        ratios.push(p50.many / p50.few)
+      }
+      const ms = (which: 'few' | 'many'): string => median(p50s.map((p) => p[which])).toFixed(2)
+      console.log(`\n${pair.operation} at ${perSecond}/s, open loop`)
+      console.log(`  p50 at ${FEW_KEYS} keys ${ms('few')} ms, at ${manyKeys} keys ${ms('many')} ms`)
+      console.log(`  ${manyKeys} : ${FEW_KEYS} keys  ${spread(ratios)}`)
+    }
+  } finally {
+    await Promise.all([few.stop(), many.stop()])
+  }
+}
+
+async function startFilled(keys: number): Promise<BenchDaemon> {
+  const directory = join(CACHE, `state-${keys}-keys`)
+  await fillState(directory, keys)
+  return await startBenchDaemon(directory)
+}
+
+async function p50Ms(endpoint: KmsEndpoint, requests: readonly KmsRequest[]): Promise<number> {
+  const rate = { perSecond, arrivals: 'poisson' } as const
+  const plan = { endpoint, requests, warmupSeconds: 1, seconds, connections, rate }
+  const { ok, sent, latencyMs, errorSamples } = await runLoad(plan)
+  if (ok !== sent) throw new Error(`${sent - ok} of ${sent} requests failed: ${errorSamples[0]}`)
+  return latencyMs.p50
+}
+
+/** Encryptions under keys from all over the token. */
+async function encryptAll({ endpoint }: BenchDaemon): Promise<KmsRequest[]> {
+  const keys = await someKeys(endpoint)
+  return keys.map((KeyId) => ({ operation: 'Encrypt', body: { KeyId, Plaintext: PLAINTEXT } }))
+}
+
+async function decryptAll({ endpoint }: BenchDaemon): Promise<KmsRequest[]> {
+  const requests: KmsRequest[] = []
+  for (const keyId of await someKeys(endpoint))
+    requests.push(...(await decryptRequests(endpoint, keyId, 1)))
+  return requests
+}
+
+async function someKeys(endpoint: KmsEndpoint): Promise<string[]> {
+  const ids = await keyIds(endpoint)
+  const step = Math.max(1, Math.floor(ids.length / DISTINCT_REQUESTS))
+  return ids.filter((_, i) => i % step === 0)
+}
+
+async function keyIds(endpoint: KmsEndpoint): Promise<string[]> {
+  const ids: string[] = []
+  let marker: { Marker?: string } = {}
+  do {
+    const page = await callKms<{ Keys: { KeyId: string }[]; NextMarker?: string }>(endpoint, {
+      operation: 'ListKeys',
+      body: { Limit: 1000, ...marker },
+    })
+    ids.push(...page.Keys.map((key) => key.KeyId))
+    marker = page.NextMarker ? { Marker: page.NextMarker } : {}
+  } while (marker.Marker)
+  return ids
+}
+
+// ── start: from the spawn to the first 200 of /readyz ────────────────────────────────────────────────────────────────
+
+async function start(): Promise<void> {
+  for (const keys of [FEW_KEYS, manyKeys]) {
+    await (await startFilled(keys)).stop() // pages of the files are in memory afterwards
+    const times: number[] = []
+    for (let i = 0; i < STARTS; i++) {
+      const daemon = await startFilled(keys)
+      times.push(daemon.readyMs)
+      await daemon.stop()
+    }
+    const [least, most] = [Math.min(...times), Math.max(...times)].map((ms) => ms.toFixed(0))
+    console.log(`\nstart with ${keys} keys: median ${median(times).toFixed(0)} ms, ${least} to ${most}`)
+  }
+}
+
+// ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+async function withFreshDaemon(work: (daemon: BenchDaemon) => Promise<void>): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'hsm-bridge-bench-'))
+  const daemon = await startBenchDaemon(join(directory, 'state'))
+  try {
+    await work(daemon)
+  } finally {
+    await daemon.stop()
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+async function createKey(endpoint: KmsEndpoint): Promise<string> {
+  const reply = await callKms<{ KeyMetadata: { KeyId: string } }>(endpoint, {
+    operation: 'CreateKey',
+    body: {},
+  })
+  return reply.KeyMetadata.KeyId
+}
+
+/** An encryption context makes each request another. */
+function dataKeyRequests(KeyId: string): KmsRequest[] {
+  return Array.from({ length: DISTINCT_REQUESTS }, (_, i) => ({
+    operation: 'GenerateDataKey',
+    body: { KeyId, KeySpec: 'AES_256', EncryptionContext: { request: String(i) } },
+  }))
+}
+
+async function decryptRequests(
+  endpoint: KmsEndpoint,
+  KeyId: string,
+  count = DISTINCT_REQUESTS,
+): Promise<KmsRequest[]> {
+  const requests: KmsRequest[] = []
+  for (let i = 0; i < count; i++) {
+    const EncryptionContext = { request: String(i) }
+    const body = { KeyId, Plaintext: PLAINTEXT, EncryptionContext }
+    const { CiphertextBlob } = await callKms<{ CiphertextBlob: string }>(endpoint, {
+      operation: 'Encrypt',
+      body,
+    })
+    requests.push({ operation: 'Decrypt', body: { CiphertextBlob, EncryptionContext } })
+  }
+  return requests
+}

@@ -1,0 +1,86 @@
+import { execFile, execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { type KmsEndpoint, type KmsRequest, signedWire } from '../../test/support/kms-request.ts'
+import { runLoad } from '../../test/support/load-generator.ts'
+
+export interface Saturation {
+  readonly requests: number
+  readonly perSecond: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+}
+
+const SCRIPT = join(import.meta.dirname, 'cycle.lua')
+
+/** Whether wrk is here; without it our own generator sends the load, at more CPU for itself. */
+export const hasWrk = succeeds('wrk', ['-v'])
+
+/** As many requests as the server takes over `connections` connections. Throws when one is not answered with 200. */
+export async function saturate(
+  endpoint: KmsEndpoint,
+  requests: readonly KmsRequest[],
+  { connections, seconds }: { readonly connections: number; readonly seconds: number },
+): Promise<Saturation> {
+  if (hasWrk) return await runWrk(endpoint, requests, connections, seconds)
+  const { sent, ok, perSecond, latencyMs, errorSamples } = await runLoad({
+    endpoint,
+    requests,
+    connections,
+    seconds,
+  })
+  if (ok !== sent) throw new Error(`${sent - ok} of ${sent} requests failed: ${errorSamples[0]}`)
+  return { requests: ok, perSecond, p50Ms: latencyMs.p50, p99Ms: latencyMs.p99 }
+}
+
+async function runWrk(
+  endpoint: KmsEndpoint,
+  requests: readonly KmsRequest[],
+  connections: number,
+  seconds: number,
+): Promise<Saturation> {
+  const directory = mkdtempSync(join(tmpdir(), 'hsm-bridge-wrk-'))
+  try {
+    const file = join(directory, 'requests.lua')
+    writeFileSync(file, luaTable(requests.map((request) => signedWire(endpoint, request))))
+    const url = `http://${endpoint.host}:${endpoint.port}/`
+    const options = ['-t1', `-c${connections}`, `-d${seconds}s`, '--latency', '-s', SCRIPT]
+    const { stdout } = await promisify(execFile)('wrk', [...options, url, '--', file])
+    const outcome = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as {
+      requests: number
+      seconds: number
+      refused: number
+      failed: number
+      p50Ms: number
+      p99Ms: number
+    }
+    const { refused, failed, p50Ms, p99Ms } = outcome
+    if (refused + failed > 0) throw new Error(`${refused} requests refused, ${failed} failed`)
+    return {
+      requests: outcome.requests,
+      perSecond: outcome.requests / outcome.seconds,
+      p50Ms,
+      p99Ms,
+    }
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+/** Lua source of a table of strings, each byte as three digits: none can end a string. */
+function luaTable(wires: readonly Buffer[]): string {
+  const escaped = (byte: number): string => `\\${String(byte).padStart(3, '0')}`
+  const strings = wires.map((wire) => `"${[...wire].map(escaped).join('')}"`)
+  return `return {\n${strings.join(',\n')}\n}\n`
+}
+
+function succeeds(command: string, args: readonly string[]): boolean {
+  try {
+    execFileSync(command, args, { stdio: 'ignore' })
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ENOENT' // wrk -v ends with 1
+  }
+}
