@@ -7,11 +7,13 @@ import { join } from 'node:path'
 import { findAwsCredentials } from '../../src/daemon/aws-profile.ts'
 import { type StateDirectory, stateDirectory } from '../../src/daemon/state-directory.ts'
 import type { KmsEndpoint } from '../../test/support/kms-request.ts'
-import { childrenOf } from './cpu-time.ts'
+import { childrenOf, cpuUs } from './cpu-time.ts'
 
 const LAUNCHER = join(import.meta.dirname, '..', 'hsm-bridge')
 const REGION = 'us-east-1'
 const READY_MS = 60_000
+const SETTLE_MS = 30_000
+const IDLE = { windowMs: 500, cpuUs: 20_000 }
 
 /** A daemon on a state directory, as an operator would start it. */
 export interface BenchDaemon {
@@ -21,6 +23,8 @@ export interface BenchDaemon {
   readonly readyMs: number
   /** The front process, then its lanes. */
   pids(): number[]
+  /** Waits until front and lanes have nothing left to do; says so when they still have after a while. */
+  settled(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -57,6 +61,7 @@ export async function startBenchDaemon(directory: string): Promise<BenchDaemon> 
       secretAccessKey: key.secretAccessKey.reveal(),
     },
     pids: () => [pid, ...childrenOf(pid)],
+    settled: () => settled(pid),
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return
       child.kill('SIGTERM')
@@ -74,12 +79,27 @@ async function ready(child: ChildProcess, url: string): Promise<void> {
   const giveUp = performance.now() + READY_MS
   while (performance.now() < giveUp) {
     if (child.exitCode !== null) throw new Error(`the daemon ended with code ${child.exitCode}`)
-    const status = await fetch(url).then((reply) => reply.status, () => undefined)
+    const status = await fetch(url).then(
+      (reply) => reply.status,
+      () => undefined,
+    )
     if (status === 200) return
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
   child.kill('SIGTERM')
   throw new Error(`the daemon was not ready after ${READY_MS / 1000} s`)
+}
+
+/** Lanes beyond the first start behind /readyz, and at many keys each works for seconds. */
+async function settled(pid: number): Promise<void> {
+  const used = (): number => [pid, ...childrenOf(pid)].map(cpuUs).reduce((sum, us) => sum + us, 0)
+  const giveUp = performance.now() + SETTLE_MS
+  while (performance.now() < giveUp) {
+    const before = used()
+    await new Promise((resolve) => setTimeout(resolve, IDLE.windowMs))
+    if (Math.abs(used() - before) < IDLE.cpuUs) return
+  }
+  console.error(`the daemon is still busy with itself after ${SETTLE_MS / 1000} s`)
 }
 
 async function freePort(): Promise<number> {

@@ -83,7 +83,11 @@ class KeyMaker {
     this.#aead = new Aead(profile)
     const anchors = findAnchors(storage, this.#serial)
     if (!anchors) throw new Error(`${config.state.path} has no anchors`)
-    const name = { id: anchors.recordKeyId, class: 'SECRET_KEY', keyType: 'GENERIC_SECRET' } as const
+    const name = {
+      id: anchors.recordKeyId,
+      class: 'SECRET_KEY',
+      keyType: 'GENERIC_SECRET',
+    } as const
     const recordKey = exactlyOne(findObjects(session, name))
     this.#mac = (input) => session.sign(hmacSha256(profile), recordKey, input, MAC_BYTES)
   }

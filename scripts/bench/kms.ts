@@ -12,12 +12,12 @@ import {
   type KmsRequest,
   signedWire,
 } from '../../test/support/kms-request.ts'
-import { runLoad } from '../../test/support/load-generator.ts'
+import { type LoadResult, runLoad } from '../../test/support/load-generator.ts'
 import { median } from '../../test/support/percentiles.ts'
 import { type BenchDaemon, startBenchDaemon, tokenSerial } from './bench-daemon.ts'
 import { cpuUs, machine } from './cpu-time.ts'
 import { fillState } from './fill-state.ts'
-import { hasWrk, saturate } from './saturate.ts'
+import { hasWrk, type Saturation, saturate } from './saturate.ts'
 
 /**
  * `npm run bench:kms`: GenerateDataKey and Decrypt against a bare node:http echo of as many bytes, and against C on the same
@@ -62,6 +62,7 @@ async function speed(): Promise<void> {
   await withFreshDaemon(async (daemon) => {
     const { endpoint } = daemon
     const keyId = await createKey(endpoint)
+    await daemon.settled()
     const yardstick = await runCLoop(daemon, keyId)
     const loops = `${yardstick.encryptPerSecond} encryptions/s, ${yardstick.decryptPerSecond} decryptions/s`
     console.log(`C loop on one core: ${loops}`)
@@ -73,10 +74,7 @@ async function speed(): Promise<void> {
   })
 }
 
-interface Round {
-  readonly perSecond: number
-  readonly p50Ms: number
-  readonly p99Ms: number
+interface Round extends Saturation {
   /** CPU microseconds per request of each process: the server, then its lanes, the busiest first. */
   readonly cpu: readonly number[]
   /** Lanes that were killed during the round. */
@@ -93,7 +91,9 @@ async function compare(
   const echo = await startEcho(replyBytes)
   const echoEndpoint = { ...daemon.endpoint, port: echo.port }
   const requestBytes = signedWire(daemon.endpoint, first).length
-  console.log(`\n${first.operation}: ${requestBytes} bytes asked, ${replyBytes} bytes of body answered`)
+  console.log(
+    `\n${first.operation}: ${requestBytes} bytes asked, ${replyBytes} bytes of body answered`,
+  )
   try {
     await saturate(daemon.endpoint, requests, { connections, seconds: 2 }) // warm-up of both
     await saturate(echoEndpoint, requests, { connections, seconds: 2 })
@@ -143,9 +143,18 @@ function describe(all: readonly Round[]): string {
   const rate = `${middle((r) => r.perSecond).toFixed(0)}/s`
   const latency = `p50 ${middle((r) => r.p50Ms).toFixed(2)} ms, p99 ${middle((r) => r.p99Ms).toFixed(2)} ms`
   const lanes = processes > 1 ? ' (front, then its lanes)' : ''
-  const replaced = all.reduce((sum, round) => sum + round.replaced, 0)
-  const losses = replaced > 0 ? `, ${replaced} LANES REPLACED` : ''
+  const sum = (figure: (round: Round) => number): number => all.reduce((n, r) => n + figure(r), 0)
+  const losses = losing({
+    'REQUESTS FAILED': sum((r) => r.failed),
+    'LANES REPLACED': sum((r) => r.replaced),
+  })
   return `${rate}, ${latency}, CPU µs per request ${cpu.join(' + ')}${lanes}${losses}`
+}
+
+/** What a figure must not hide. */
+function losing(counts: Readonly<Record<string, number>>): string {
+  const losses = Object.entries(counts).filter(([, count]) => count > 0)
+  return losses.map(([what, count]) => `, ${count} ${what}`).join('')
 }
 
 function spread(ratios: readonly number[]): string {
@@ -180,6 +189,7 @@ async function runCLoop(
 async function scale(): Promise<void> {
   const few = await startFilled(FEW_KEYS)
   const many = await startFilled(manyKeys)
+  await Promise.all([few.settled(), many.settled()])
   try {
     const pairs = [
       { operation: 'Encrypt', few: await encryptAll(few), many: await encryptAll(many) },
@@ -192,18 +202,19 @@ async function scale(): Promise<void> {
     for (const pair of pairs) {
       const ratios: number[] = []
       const p50s: { few: number; many: number }[] = []
+      let failed = 0
       for (let round = 0; round < rounds; round++) {
-        const p50 = {
-          few: await p50Ms(few.endpoint, pair.few),
-          many: await p50Ms(many.endpoint, pair.many),
-        }
-        p50s.push(p50)
-        ratios.push(p50.many / p50.few)
+        const atFew = await steadyLoad(few.endpoint, pair.few)
+        const atMany = await steadyLoad(many.endpoint, pair.many)
+        p50s.push({ few: atFew.latencyMs.p50, many: atMany.latencyMs.p50 })
+        ratios.push(atMany.latencyMs.p50 / atFew.latencyMs.p50)
+        failed += atFew.sent - atFew.ok + atMany.sent - atMany.ok
       }
       const ms = (which: 'few' | 'many'): string => median(p50s.map((p) => p[which])).toFixed(2)
       console.log(`\n${pair.operation} at ${perSecond}/s, open loop`)
       console.log(`  p50 at ${FEW_KEYS} keys ${ms('few')} ms, at ${manyKeys} keys ${ms('many')} ms`)
-      console.log(`  ${manyKeys} : ${FEW_KEYS} keys  ${spread(ratios)}`)
+      const losses = losing({ 'REQUESTS FAILED': failed })
+      console.log(`  ${manyKeys} : ${FEW_KEYS} keys  ${spread(ratios)}${losses}`)
     }
   } finally {
     await Promise.all([few.stop(), many.stop()])
@@ -216,12 +227,12 @@ async function startFilled(keys: number): Promise<BenchDaemon> {
   return await startBenchDaemon(directory)
 }
 
-async function p50Ms(endpoint: KmsEndpoint, requests: readonly KmsRequest[]): Promise<number> {
+async function steadyLoad(
+  endpoint: KmsEndpoint,
+  requests: readonly KmsRequest[],
+): Promise<LoadResult> {
   const rate = { perSecond, arrivals: 'poisson' } as const
-  const plan = { endpoint, requests, warmupSeconds: 1, seconds, connections, rate }
-  const { ok, sent, latencyMs, errorSamples } = await runLoad(plan)
-  if (ok !== sent) throw new Error(`${sent - ok} of ${sent} requests failed: ${errorSamples[0]}`)
-  return latencyMs.p50
+  return await runLoad({ endpoint, requests, warmupSeconds: 1, seconds, connections, rate })
 }
 
 /** Encryptions under keys from all over the token. */
@@ -261,7 +272,8 @@ async function keyIds(endpoint: KmsEndpoint): Promise<string[]> {
 
 async function start(): Promise<void> {
   for (const keys of [FEW_KEYS, manyKeys]) {
-    await (await startFilled(keys)).stop() // pages of the files are in memory afterwards
+    const first = await startFilled(keys) // afterwards the pages of its files are in memory
+    await first.stop()
     const times: number[] = []
     for (let i = 0; i < STARTS; i++) {
       const daemon = await startFilled(keys)
@@ -269,7 +281,9 @@ async function start(): Promise<void> {
       await daemon.stop()
     }
     const [least, most] = [Math.min(...times), Math.max(...times)].map((ms) => ms.toFixed(0))
-    console.log(`\nstart with ${keys} keys: median ${median(times).toFixed(0)} ms, ${least} to ${most}`)
+    console.log(
+      `\nstart with ${keys} keys: median ${median(times).toFixed(0)} ms, ${least} to ${most}`,
+    )
   }
 }
 

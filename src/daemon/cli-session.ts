@@ -1,7 +1,6 @@
 import { Command } from 'commander'
 import { askDaemon } from './admin-client.ts'
-import type { AdminCommand, Given } from './command.ts'
-import { commandPath } from './commands/index.ts'
+import { type AdminCommand, commandPath, type Given } from './command.ts'
 import { type Config, loadConfig } from './config.ts'
 import { EXIT } from './exit-code.ts'
 import { makeHostSeal } from './host-seal.ts'
@@ -9,7 +8,7 @@ import { Installation, type Surroundings } from './installation.ts'
 import { createLogger } from './log.ts'
 import { Page } from './page.ts'
 import { makePrivateDirectory } from './private-file.ts'
-import { findLockHolder } from './state-lock.ts'
+import { DAEMON_PURPOSE, findLockHolder } from './state-lock.ts'
 
 /** The world of one call of the program. */
 export interface CliWorld {
@@ -23,8 +22,6 @@ interface CommonOptions {
   readonly state?: string
   readonly json?: boolean
 }
-
-const DAEMON = 'hsm-bridge serve'
 
 /** The command line: every command takes `--config`, `--state` and `--json`. */
 export class Cli {
@@ -144,7 +141,7 @@ export class CliSession {
   async perform(row: AdminCommand, parameters: object): Promise<unknown> {
     const { config } = this.around
     const holder = findLockHolder(config.state.lock)
-    if (holder?.purpose !== DAEMON) return await this.#performHere(row, parameters)
+    if (holder?.purpose !== DAEMON_PURPOSE) return await this.#performHere(row, parameters)
     if (row.where === 'either') {
       return await askDaemon(config.state.adminSocket, commandPath(row), parameters)
     }

@@ -38,5 +38,6 @@ function messageOf(error: unknown): string {
 if (import.meta.main) {
   const { env, stdout, stderr } = process
   process.umask(0o077) // nothing of ours is for others, whatever the shell says
-  process.exitCode = await main(process.argv.slice(2), { env, stdout, stderr })
+  const code = await main(process.argv.slice(2), { env, stdout, stderr })
+  process.exit(code) // whatever still waits (for a lane that will not come) is of no interest; stdout is synchronous on Linux
 }

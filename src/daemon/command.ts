@@ -41,5 +41,10 @@ export interface AdminCommand<Parameters extends object = object, Result = unkno
 export function defineCommand<Parameters extends object, Result>(
   command: AdminCommand<Parameters, Result>,
 ): AdminCommand {
-  return command as AdminCommand
+  return command
+}
+
+/** The command's name as a path of the administration socket. */
+export function commandPath({ name }: Pick<AdminCommand, 'name'>): string {
+  return name.replaceAll(' ', '-')
 }

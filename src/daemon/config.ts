@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
-import { isAbsolute, join } from 'node:path'
+import { isAbsolute, join, resolve } from 'node:path'
 import { CONFIG_SCHEMA, type ConfigFile } from './config-schema.ts'
 import { ConfigError } from './config-error.ts'
 import { formatEndpoint, isLoopback, type ListenAddress } from './listen-address.ts'
@@ -59,13 +59,13 @@ export interface ConfigChoice {
  * defaults alone. Throws ConfigError with `file:line:column option: message`.
  */
 export function loadConfig(choice: ConfigChoice, env: NodeJS.ProcessEnv): Config {
-  const chosenState = choice.stateDirectory ?? defaultStateDirectory(env)
+  const chosenState = resolve(choice.stateDirectory ?? defaultStateDirectory(env))
   const named = choice.file ?? env['HSM_BRIDGE_CONFIG']
   const standing = stateDirectory(chosenState).configFile
   const file = named ?? (existsSync(standing) ? standing : undefined)
   const written = file === undefined ? CONFIG_SCHEMA.parse({}) : readConfigFile(file)
-  const path =
-    choice.stateDirectory ?? env['HSM_BRIDGE_STATE'] ?? written.stateDirectory ?? chosenState
+  const told = choice.stateDirectory ?? env['HSM_BRIDGE_STATE']
+  const path = told === undefined ? (written.stateDirectory ?? chosenState) : resolve(told)
   return resolveConfig(written, file, stateDirectory(path))
 }
 

@@ -17,9 +17,10 @@ import { formatEndpoint } from './listen-address.ts'
 import { errorFacts } from './log.ts'
 import { Metrics } from './metrics.ts'
 import { StoredPrincipals } from './principal-directory.ts'
-import { codeOf } from './private-file.ts'
+import { codeOf, readPrivateFile } from './private-file.ts'
 import { Scheduler } from './scheduler.ts'
 import { readSeed, type Seed, seedKeys, seedPrincipals } from './seed.ts'
+import { DAEMON_PURPOSE } from './state-lock.ts'
 import { drain, listenOn } from './tcp-server.ts'
 import type { TokenConnection } from './token-connection.ts'
 import { checkOwner } from './token-owner.ts'
@@ -79,6 +80,7 @@ export class Daemon {
    */
   static async start(around: Surroundings): Promise<{ daemon: Daemon; endpoints: Endpoints }> {
     const installation = await openInitialised(around)
+    let daemon: Daemon | undefined
     try {
       const { audit: options } = around.config
       const audit = await createAuditLog({
@@ -87,10 +89,10 @@ export class Daemon {
         outbox: installation.storage.outbox,
         onError: (error) => around.logger.error('audit', { error }),
       })
-      const daemon = new Daemon(installation, await installation.connection(), audit)
+      daemon = new Daemon(installation, await installation.connection(), audit)
       return { daemon, endpoints: await daemon.#begin() }
     } catch (error) {
-      await installation.close()
+      await (daemon?.stop() ?? installation.close())
       throw error
     }
   }
@@ -253,11 +255,11 @@ async function openInitialised(around: Surroundings): Promise<Installation> {
     }
     await initialise(around)
   }
-  const installation = await Installation.open(around, 'hsm-bridge serve')
+  const installation = await Installation.open(around, DAEMON_PURPOSE)
   if (!config.token.embedded || (await hasAnchors(installation))) return installation
   await installation.close()
   await initialise(around) // an earlier one was interrupted
-  return await Installation.open(around, 'hsm-bridge serve')
+  return await Installation.open(around, DAEMON_PURPOSE)
 }
 
 async function hasAnchors(installation: Installation): Promise<boolean> {
@@ -271,16 +273,17 @@ async function hasAnchors(installation: Installation): Promise<boolean> {
 }
 
 function readTls({ certFile, keyFile }: { certFile: string; keyFile: string }) {
-  const read = (option: string, file: string): Buffer => {
-    try {
-      return readFileSync(file)
-    } catch (error) {
-      throw new ConfigError(option, `cannot read ${file} (${codeOf(error)})`, { cause: error })
-    }
+  const cert = readCertificate(certFile)
+  const key = readPrivateFile(keyFile, 'kms.tls.keyFile') // AT-K04
+  return { cert, key, minVersion: 'TLSv1.2' } as const
+}
+
+function readCertificate(file: string): Buffer {
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    throw new ConfigError('kms.tls.certFile', `cannot read ${file} (${codeOf(error)})`, {
+      cause: error,
+    })
   }
-  return {
-    cert: read('kms.tls.certFile', certFile),
-    key: read('kms.tls.keyFile', keyFile),
-    minVersion: 'TLSv1.2',
-  } as const
 }

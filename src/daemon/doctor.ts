@@ -220,7 +220,7 @@ async function checkModule(config: Config, env: NodeJS.ProcessEnv): Promise<read
 }
 
 /** FM-R4: the flags tell before a login whether one more wrong PIN would lock the token. */
-function describeToken(config: Config, tokens: readonly TokenInfo[]): string {
+export function describeToken(config: Pick<Config, 'token'>, tokens: readonly TokenInfo[]): string {
   const { find } = config.token
   const named = tokens.filter((it) =>
     'serial' in find ? it.serial === find.serial : it.label === find.label,

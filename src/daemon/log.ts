@@ -1,7 +1,7 @@
 import { styleText } from 'node:util'
 import winston from 'winston'
 
-/** What every part of the daemon logs through. Never called on the hot path (ARCH-D14). */
+/** What every part of the daemon logs through. Never called for each request: that is audit's. */
 export interface Logger {
   error(message: string, facts?: LogFacts): void
   warn(message: string, facts?: LogFacts): void

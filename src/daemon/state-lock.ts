@@ -20,6 +20,9 @@ export class StateLocked extends Error {
   }
 }
 
+/** What the daemon holds the lock for: whoever finds this asks it instead. */
+export const DAEMON_PURPOSE = 'hsm-bridge serve'
+
 /** One process per state directory: the daemon, or one command that works without it. */
 export interface StateLock {
   release(): void

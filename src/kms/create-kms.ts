@@ -94,8 +94,7 @@ function auditedParameters(
   input: KmsRequest['input'],
 ): Readonly<Record<string, unknown>> {
   const parameters: Record<string, unknown> = {}
-  for (const name of audited as readonly string[])
-    if (input[name] !== undefined) parameters[name] = input[name]
+  for (const name of audited) if (input[name] !== undefined) parameters[name] = input[name]
   return parameters
 }
 

@@ -61,7 +61,8 @@ export class EncryptionBudget {
   /** Gives back what was set aside and not used. Nothing can be spent afterwards. */
   async close(): Promise<void> {
     this.#closed = true
-    await Promise.allSettled([...this.#allowances.values()].map((one) => one.reservation))
+    const reservations = [...this.#allowances.values()].flatMap((one) => one.reservation ?? [])
+    await Promise.allSettled(reservations)
     const unused = [...this.#allowances].filter(([, { left }]) => left > 0)
     if (unused.length === 0) return
     await this.#storage.change(

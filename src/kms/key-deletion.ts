@@ -37,8 +37,10 @@ export class KeyDeletion {
     const held = waiting.filter((key) => key.state === 'PendingDeletion' && !isDue(key, agreed))
     const destroyed: string[] = []
     const failed: string[] = []
-    for (const { arn } of waiting.filter((key) => !held.includes(key)))
-      (await this.#destroyKey(arn)) ? destroyed.push(arn) : failed.push(arn)
+    for (const { arn } of waiting.filter((key) => !held.includes(key))) {
+      const outcome = (await this.#destroyKey(arn)) ? destroyed : failed
+      outcome.push(arn)
+    }
     return { destroyed, held: held.map((key) => key.arn), failed }
   }
 

@@ -1,11 +1,8 @@
-import type { Key } from './key.ts'
 import { KmsError } from './kms-error.ts'
 import type { OperationName } from './operation-names.ts'
 
 /** States that storage keeps. Destroying: the token objects are being destroyed, and nothing brings the key back. */
-export const KEY_STATES = ['Enabled', 'Disabled', 'PendingDeletion', 'Destroying'] as const
-
-export type KeyState = (typeof KEY_STATES)[number]
+export type KeyState = 'Enabled' | 'Disabled' | 'PendingDeletion' | 'Destroying'
 
 type Refusal = 'DISABLED' | 'PENDING_DELETION'
 
@@ -27,7 +24,10 @@ const REFUSED_IN: ReadonlyMap<OperationName, readonly KeyState[]> = new Map([
 ])
 
 /** Throws DisabledException or KMSInvalidStateException when the key's state forbids the operation (KMS-24). */
-export function assertState(key: Key, operation: OperationName): void {
+export function assertState(
+  key: { readonly arn: string; readonly state: KeyState },
+  operation: OperationName,
+): void {
   if (key.state === 'Enabled') return
   if (!REFUSED_IN.get(operation)?.includes(key.state)) return
   if (REFUSALS[key.state] === 'DISABLED')

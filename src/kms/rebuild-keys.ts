@@ -1,5 +1,5 @@
 import type { Material, MaterialOrigin } from '../crypto/key-custody.ts'
-import { ALARM_ENCRYPTIONS } from './encryption-budget.ts'
+import { ROTATE_ENCRYPTIONS } from './encryption-budget.ts'
 import { type KeyMaterial, planOf } from './key.ts'
 import { keyArn } from './key-id.ts'
 import { isKeySpec } from './key-spec.ts'
@@ -57,7 +57,8 @@ function adopt(draft: KeyDraft, arn: string, { material, origin }: MaterialRecor
     material: { ...planOf(material), proof: material.proof },
     lineage,
     createdAt,
-    encryptionsReserved: ALARM_ENCRYPTIONS, // nobody knows how many there were: ARCH-D7 asks for never too few
+    // ARCH-D7: nobody knows how many there were, but never more than up to here; the key rotates by itself at its next use.
+    encryptionsReserved: ROTATE_ENCRYPTIONS,
   }
   const known = draft.findKey(arn)
   const youngest = draft.materialsOf(arn).at(-1)

@@ -26,6 +26,6 @@ export function deadlinePassed(lane: string, call: string): LaneError {
   return new LaneError({
     code: 'DEADLINE',
     message: `${lane} did not answer ${call} in time`,
-    advice: 'replace',
+    advice: 'keep', // the pool's watch over silent lanes decides about the lane
   })
 }

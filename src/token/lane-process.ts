@@ -29,8 +29,8 @@ export interface LaneOptions {
   /** Threads of the lane for promise-form calls; 1 keeps Node's default. */
   readonly callsPerLane: number
   readonly onGone: (lane: LaneProcess, cause: string) => void
-  /** A call of this lane is past its deadline and nobody has answered. */
-  readonly onDeadline: (lane: LaneProcess, call: LaneCall) => void
+  /** A call is past its deadline, and the lane has answered nothing else either for `silentMs`. */
+  readonly onDeadline: (lane: LaneProcess, call: LaneCall, silentMs: number) => void
   readonly onLog: (lane: LaneProcess, line: string) => void
 }
 
@@ -46,6 +46,10 @@ export class LaneProcess {
   #flushScheduled = false
   #unread: Buffer = Buffer.alloc(0)
   #deadlineTimer: NodeJS.Timeout | undefined
+  /** When the lane last answered, or was last asked after having nothing to do. */
+  #heardAt = Date.now()
+  /** A write is past its deadline and may still be going on. */
+  #unansweredWrite = false
   #gone = false
   #dismissed = false
 
@@ -69,13 +73,18 @@ export class LaneProcess {
     return this.#pending.size
   }
 
+  /** Whether frames wait to leave with this turn of the event loop: one more costs no system call. */
+  get collecting(): boolean {
+    return this.#flushScheduled
+  }
+
   get gone(): boolean {
     return this.#gone
   }
 
   /** True while a call runs whose interruption could harm the token (login, object writes). */
   get writing(): boolean {
-    return this.#pendingOfClass('write')
+    return this.#unansweredWrite || this.#pendingOfClass('write')
   }
 
   /** Sends one call. Rejects with LaneError: what the lane said, `laneGone`, or `deadlinePassed`. */
@@ -84,6 +93,7 @@ export class LaneProcess {
     return new Promise((resolve, reject) => {
       const id = this.#nextId
       this.#nextId = (id % 0xffff_fffe) + 1
+      if (this.#pending.size === 0) this.#heardAt = Date.now()
       this.#pending.set(id, { call, deadlineAt, resolve, reject })
       this.#enqueue(id, call, parts, deadlineAt)
       this.#deadlineTimer ??= setInterval(() => this.#watchDeadlines(), DEADLINE_TICK_MS)
@@ -93,6 +103,16 @@ export class LaneProcess {
   async callJson<Reply>(call: LaneCall, request: object, deadlineAt: number): Promise<Reply> {
     const reply = await this.call(call, [Buffer.from(JSON.stringify(request))], deadlineAt)
     return JSON.parse(reply.toString('utf8')) as Reply
+  }
+
+  /** Waits until the lane says anything; false when it has not by `deadlineAt`. */
+  async heardBy(deadlineAt: number): Promise<boolean> {
+    const heardBefore = this.#heardAt
+    while (Date.now() < deadlineAt && !this.#gone) {
+      await new Promise((resolve) => setTimeout(resolve, DEADLINE_TICK_MS))
+      if (this.#heardAt !== heardBefore) return true
+    }
+    return false
   }
 
   /** SIGKILL: the only thing that ends a hung native call. */
@@ -158,6 +178,7 @@ export class LaneProcess {
   }
 
   #settle(frame: Buffer): void {
+    this.#heardAt = Date.now()
     const id = frame.readUInt32BE(4)
     const pending = this.#pending.get(id)
     if (!pending) return // answered too late: its deadline has already been reported
@@ -181,7 +202,7 @@ export class LaneProcess {
       const overdue = this.#anyOverdue()
       if (overdue === undefined || this.#gone) return
       this.#rejectOverdue()
-      this.#options.onDeadline(this, overdue)
+      this.#options.onDeadline(this, overdue, Date.now() - this.#heardAt)
     })
   }
 
@@ -196,6 +217,7 @@ export class LaneProcess {
     for (const [id, pending] of this.#pending)
       if (pending.deadlineAt < now) {
         this.#forget(id)
+        if (LANE_CALLS[pending.call].class === 'write') this.#unansweredWrite = true
         pending.reject(deadlinePassed(this.name, pending.call))
       }
   }

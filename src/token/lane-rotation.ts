@@ -1,10 +1,14 @@
 import { LaneError } from './lane-error.ts'
 import type { LaneProcess } from './lane-process.ts'
 
+type Accepts = (lane: LaneProcess) => boolean
+
 interface Waiter {
-  readonly without: ReadonlySet<LaneProcess>
+  readonly accepts: Accepts
   readonly resolve: (lane: LaneProcess) => void
 }
+
+const BATCH = 8
 
 /** The hot lanes that answer right now. A lane that must search, log in or be replaced is taken out first (ARCH-D2). */
 export class LaneRotation {
@@ -25,7 +29,7 @@ export class LaneRotation {
 
   put(lane: LaneProcess): void {
     if (!this.includes(lane)) this.#lanes.push(lane)
-    for (const waiter of this.#waiting) if (!waiter.without.has(lane)) waiter.resolve(lane)
+    for (const waiter of this.#waiting) if (waiter.accepts(lane)) waiter.resolve(lane)
   }
 
   take(lane: LaneProcess): boolean {
@@ -35,23 +39,26 @@ export class LaneRotation {
     return true
   }
 
-  /** The lane with the fewest calls under way that is not in `without`. */
-  find(without: ReadonlySet<LaneProcess>): LaneProcess | undefined {
+  /**
+   * Of the lanes that `accepts` takes, the one with the fewest calls under way. A lane that is collecting frames for one write is
+   * preferred by a few calls: fewer, larger writes cost less than perfect balance gains.
+   */
+  find(accepts: Accepts): LaneProcess | undefined {
     let best: LaneProcess | undefined
     for (const lane of this.#lanes)
-      if (!without.has(lane) && (!best || lane.pendingCalls < best.pendingCalls)) best = lane
+      if (accepts(lane) && (!best || load(lane) < load(best))) best = lane
     return best
   }
 
-  /** Waits until a lane that is not in `without` enters; rejects with DEVICE_GONE at `deadlineAt` (epoch ms). */
-  waitFor(without: ReadonlySet<LaneProcess>, deadlineAt: number): Promise<LaneProcess> {
+  /** Waits until a lane enters that `accepts` takes; rejects with DEVICE_GONE at `deadlineAt` (epoch ms). */
+  waitFor(accepts: Accepts, deadlineAt: number): Promise<LaneProcess> {
     return new Promise((resolve, reject) => {
       const leave = () => {
         clearTimeout(timer)
         this.#waiting.delete(waiter)
       }
       const waiter: Waiter = {
-        without,
+        accepts,
         resolve: (lane) => {
           leave()
           resolve(lane)
@@ -67,6 +74,10 @@ export class LaneRotation {
       this.#waiting.add(waiter)
     })
   }
+}
+
+function load(lane: LaneProcess): number {
+  return lane.pendingCalls - (lane.collecting ? BATCH : 0)
 }
 
 export function noLane(): LaneError {

@@ -20,6 +20,8 @@ const RESPAWN_WAITS_MS = [0, 100, 250, 500, 1000, 1500]
 const TEACH_AFTER_MS = 1500
 /** A key that no lane shows right after a search is missing; the search is not repeated for this long. */
 const TAUGHT_HOLDS_MS = 250
+/** How long a silent lane may yet answer before it counts as hung. */
+const SUSPICION_MS = 60
 /** How long `stop` waits for lanes that do not write before it kills them. */
 const STOP_WAIT_MS = 3000
 /** A use call is executed at most twice (ARCH-D2); answers of "not executed, ask another" do not count. */
@@ -70,12 +72,14 @@ export class TokenPool {
   readonly #rotation = new LaneRotation()
   /** Hot lanes that are warm but not serving: normally one. */
   readonly #bench: LaneProcess[] = []
+  readonly #suspects = new Set<LaneProcess>()
   #cold: LaneProcess | undefined
   #coldWaiters: (() => void)[] = []
   readonly #all = new Set<LaneProcess>()
   readonly #knows = new WeakMap<LaneProcess, number>()
   #births = 0
   #taughtAt = 0
+  #teaching: Promise<void> | undefined
   #teachTimer: NodeJS.Timeout | undefined
   #benchWork: Promise<unknown> = Promise.resolve()
   #anchors: TokenAnchors | undefined
@@ -177,10 +181,14 @@ export class TokenPool {
   async use(call: LaneCall, parts: readonly Buffer[]): Promise<Buffer> {
     const { use, useTotal } = this.options.profile.deadlinesMs
     let until = Date.now() + useTotal
-    const refused = new Set<LaneProcess>()
     let executions = 0
+    const failed = new Set<LaneProcess>()
+    /** Lanes that did not know the key, and how much they knew when they said so. */
+    const ignorant = new Map<LaneProcess, number>()
+    const accepts = (lane: LaneProcess) =>
+      !failed.has(lane) && ignorant.get(lane) !== this.#knowledge(lane)
     for (;;) {
-      const lane = await this.#laneFor(refused, until)
+      const lane = await this.#laneFor(accepts, until)
       try {
         return await lane.call(call, parts, Math.min(Date.now() + use, until))
       } catch (error) {
@@ -188,28 +196,29 @@ export class TokenPool {
         this.#follow(lane, error.advice)
         if (!mayAnotherLaneAnswer(error)) throw error
         if (error.advice === 'recover') continue // not executed, and the lane has left the rotation
-        refused.add(lane)
         if (error.advice === 'learn') {
-          if (this.#rotation.find(refused)) continue
-          if (Date.now() - this.#taughtAt < TAUGHT_HOLDS_MS) throw error // it really is not there
-          await this.#teachSpare()
-          refused.clear()
+          ignorant.set(lane, this.#knowledge(lane))
+          if (this.#rotation.find(accepts)) continue
+          const upToDate = this.#knowledge(lane) >= this.#births
+          if (upToDate && Date.now() - this.#taughtAt < TAUGHT_HOLDS_MS) throw error // it is not there
+          await this.#teachOne()
           until = Date.now() + useTotal
           continue
         }
+        failed.add(lane)
         executions += 1
         if (executions >= EXECUTIONS || Date.now() >= until) throw error
       }
     }
   }
 
-  async #laneFor(refused: ReadonlySet<LaneProcess>, until: number): Promise<LaneProcess> {
-    const lane = this.#rotation.find(refused)
+  async #laneFor(accepts: (lane: LaneProcess) => boolean, until: number): Promise<LaneProcess> {
+    const lane = this.#rotation.find(accepts)
     if (lane) return lane
     const [only] = this.#rotation.lanes
     if (only && this.options.profile.hotLanes === 1) return only
     if (this.#state() === 'down' || this.#latched || this.#stopping) throw noLane() // at once: FM-F02
-    return this.#rotation.waitFor(refused, until)
+    return this.#rotation.waitFor(accepts, until)
   }
 
   #follow(lane: LaneProcess, advice: LaneError['advice']): void {
@@ -271,7 +280,8 @@ export class TokenPool {
       this.#rotation.take(lane)
       return lane
     }
-    await this.#rotation.waitFor(new Set(this.#rotation.lanes), this.#deadlineOf('learn'))
+    const serving = [...this.#rotation.lanes]
+    await this.#rotation.waitFor((lane) => !serving.includes(lane), this.#deadlineOf('learn'))
     return this.#takeAside()
   }
 
@@ -297,8 +307,16 @@ export class TokenPool {
     return this.#knows.get(lane) ?? 0
   }
 
-  async #teachSpare(): Promise<void> {
-    this.#births += 1 // something may be in the token that no lane knows
+  /** Has one lane search for what no lane of the rotation knows; whoever asks meanwhile waits for the same search. */
+  #teachOne(): Promise<void> {
+    this.#teaching ??= this.#searchOnce().finally(() => {
+      this.#teaching = undefined
+    })
+    return this.#teaching
+  }
+
+  async #searchOnce(): Promise<void> {
+    this.#births += 1 // so that the lane which searches knows more than the others
     await this.withLearnedLane(async () => {})
     this.#taughtAt = Date.now()
   }
@@ -430,9 +448,8 @@ export class TokenPool {
       environment: { ...environment, P11FAULT_LANE_ROLE: role },
       callsPerLane: role === 'hot' ? profile.callsPerLane : 1,
       onGone: (gone, cause) => this.#laneEnded(gone, cause),
-      onDeadline: (late, call) => {
-        log('warn', 'lane did not answer in time', { lane: late.name, call })
-        this.#discard(late)
+      onDeadline: (late, call, silentMs) => {
+        if (silentMs >= profile.deadlinesMs[LANE_CALLS[call].class]) void this.#suspect(late, call)
       },
       onLog: (from, line) => log('warn', 'lane says', { lane: from.name, line }),
     })
@@ -493,6 +510,22 @@ export class TokenPool {
   #promoteSpare(): void {
     const spare = this.#bench.shift()
     if (spare) this.#seat(spare)
+  }
+
+  /**
+   * A lane that has said nothing for a whole deadline leaves the rotation. A starved process still says something soon, and
+   * comes back; a hung call never does, and only SIGKILL ends it (ARCH-D2).
+   */
+  async #suspect(lane: LaneProcess, call: LaneCall): Promise<void> {
+    if (this.#suspects.has(lane)) return
+    this.options.log('warn', 'lane did not answer in time', { lane: lane.name, call })
+    if (!this.#rotation.take(lane)) return this.#discard(lane)
+    this.#suspects.add(lane)
+    this.#promoteSpare()
+    const heard = await lane.heardBy(Date.now() + SUSPICION_MS)
+    this.#suspects.delete(lane)
+    if (heard) this.#seat(lane)
+    else this.#discard(lane)
   }
 
   /** Takes a lane out of everything and ends it: by SIGKILL, unless that could harm the token (ARCH-D2). */

@@ -16,6 +16,9 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import type { Reconciliation } from '../../src/daemon/reconcile.ts'
+import { planOf } from '../../src/kms/key.ts'
+import { openStorage } from '../../src/storage/open-storage.ts'
 import { makeSoftHsmToken } from '../support/softhsm.ts'
 import { eventually, isRunning, RunningInstallation } from './running-daemon.ts'
 import { temporaryDirectory } from './temporary-directory.ts'
@@ -224,6 +227,45 @@ describe('daemon on its own SoftHSM2 token', () => {
     await decrypts()
   })
 
+  it('FM-F21, FM-F25: after a crash, unfinished making is listed and taken back by word, unfinished destruction is finished', async () => {
+    const client = bridge.client()
+    const made = [
+      await client.send(new CreateKeyCommand({})),
+      await client.send(new CreateKeyCommand({})),
+    ]
+    const [makeArn = '', destroyArn = ''] = made.map(({ KeyMetadata }) => KeyMetadata?.Arn)
+    await bridge.end('SIGTERM')
+    await leaveUnfinished(join(bridge.directory, 'hsm-bridge.sqlite'), makeArn, destroyArn)
+
+    const listed = (await bridge.cli('reconcile', '--json')).json() as Reconciliation
+    expect(
+      listed.openIntents.map(({ kind, leftover, objectsInToken }) => [
+        kind,
+        leftover,
+        objectsInToken,
+      ]),
+    ).deep.equal([
+      ['make', true, 1],
+      ['destroy', true, 1],
+    ])
+    const taken = (
+      await bridge.cli('reconcile', '--destroy-uncommitted', '--json')
+    ).json() as Reconciliation
+    expect(taken.destroyed).lengthOf(1)
+    await bridge.start()
+    await eventually(async () => {
+      const { openIntents, unknownObjects } = (
+        await bridge.cli('reconcile', '--json')
+      ).json() as Reconciliation
+      return openIntents.length + unknownObjects.length === 0
+    })
+    const arns = ((await bridge.cli('key', 'list', '--json')).json() as { arn: string }[]).map(
+      ({ arn }) => arn,
+    )
+    expect(arns).not.include(makeArn).and.not.include(destroyArn)
+    await decrypts()
+  })
+
   it('FM-F33: a second database on the same token is refused, and nothing is made', async () => {
     await bridge.end('SIGTERM')
     const other = new RunningInstallation(temporaryDirectory())
@@ -238,7 +280,7 @@ describe('daemon on its own SoftHSM2 token', () => {
     expect(answer.stderr).include('belongs to the database of instance')
   })
 
-  it('ARCH-D4, FM-F09, FM-R4: a wrong PIN is tried once, whatever starts again, until it changes', async () => {
+  it('ARCH-D4, FM-F09: a wrong PIN is tried once, whatever starts again, until it changes', async () => {
     const pinFile = join(bridge.directory, 'softhsm/pin')
     const right = readFileSync(pinFile, 'utf8')
     writeFileSync(pinFile, 'wrong')
@@ -328,6 +370,40 @@ function seedOf(keyId: string): string {
         region: eu-central-1
         description: seeded
 `
+}
+
+/** The state of a database after a crash between intent and commit: of a creation, and of a destruction. */
+async function leaveUnfinished(path: string, makeArn: string, destroyArn: string): Promise<void> {
+  const storage = await openStorage({ path })
+  await storage.change((draft) => {
+    const created = draft.findKey(makeArn)
+    const doomed = draft.findKey(destroyArn)
+    const [material] = draft.materialsOf(makeArn)
+    const [doomedMaterial] = draft.materialsOf(destroyArn)
+    if (!created || !doomed || !material || !doomedMaterial) throw new Error('there is no such key')
+    const { keyId, accountId, region, keySpec, keyUsage, origin } = created
+    const { lineage, createdAt } = material
+    draft.buryKey({ arn: makeArn, accountId, region, keyId, destroyedAt: 0, materialIds: [] })
+    draft.putIntent({
+      kind: 'make',
+      intentId: 'make',
+      keyArn: makeArn,
+      purpose: 'create',
+      plan: planOf(material.material),
+      origin: { keyId, accountId, region, keySpec, keyUsage, origin, lineage, createdAt },
+      createdAt,
+    })
+    draft.putKey({ ...doomed, state: 'Destroying' })
+    draft.putIntent({
+      kind: 'destroy',
+      intentId: 'destroy',
+      keyArn: destroyArn,
+      plans: [planOf(doomedMaterial.material)],
+      lineage: draft.nextLineage(),
+      createdAt,
+    })
+  })
+  await storage.close()
 }
 
 async function errorName(sent: Promise<unknown>): Promise<string> {

@@ -1,5 +1,7 @@
 import { expect } from 'chai'
-import { clockAgrees, nodeVersion } from '../../src/daemon/doctor.ts'
+import { loadConfig } from '../../src/daemon/config.ts'
+import { clockAgrees, describeToken, nodeVersion } from '../../src/daemon/doctor.ts'
+import type { TokenInfo } from '../../src/pkcs11/pkcs11-module.ts'
 
 const HOUR_MS = 3_600_000
 
@@ -17,5 +19,24 @@ describe('doctor', () => {
     expect(clockAgrees(now + HOUR_MS, now)).include('3600 s ago')
     expect(clockAgrees(now + 1000, now)).include('agrees')
     expect(clockAgrees(now, 0)).include('no daemon')
+  })
+
+  it("FM-R4: tells from the token's flags, without a login, that a PIN is locked or one try from it", () => {
+    const config = loadConfig({ stateDirectory: '/srv/state' }, {})
+    const token = (flags: Partial<TokenInfo> = {}): TokenInfo => ({
+      ...{ label: 'hsm-bridge', serial: '1', manufacturer: 'm', model: 'm', firmware: '1.0' },
+      ...{ initialized: true, loginRequired: true, userPinInitialized: true, maxSessions: 0 },
+      ...{ userPinCountLow: false, userPinFinalTry: false, userPinLocked: false, ...flags },
+    })
+    expect(describeToken(config, [token()])).include('serial 1')
+    expect(describeToken(config, [token({ userPinCountLow: true })])).include(
+      'wrong PINs were tried',
+    )
+    expect(() => describeToken(config, [token({ userPinFinalTry: true })])).throw(
+      'one more wrong PIN',
+    )
+    expect(() => describeToken(config, [token({ userPinLocked: true })])).throw('is locked')
+    expect(() => describeToken(config, [])).throw('0 tokens have the label')
+    expect(() => describeToken(config, [token(), token()])).throw('2 tokens')
   })
 })

@@ -107,7 +107,7 @@ export class Rig {
     rmSync(this.directory, { recursive: true })
   }
 
-  // biome-ignore lint/suspicious/noExplicitAny: replies are what the tests look into
+  // oxlint-disable-next-line no-explicit-any -- replies are what the tests look into
   async ask(operation: OperationName, input: object = {}, { by, trail }: Asked = {}): Promise<any> {
     return this.kms.perform({
       operation,

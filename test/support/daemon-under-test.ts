@@ -1,12 +1,14 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import { KMSClient } from '@aws-sdk/client-kms'
 import { stringify } from 'yaml'
 import { softHsmModulePath } from '../../softhsm/softhsm-conf.ts'
 import { type FaultModule, faultModule } from './fault-module.ts'
+import type { KmsEndpoint } from './kms-request.ts'
 import { makeSoftHsmToken, type SoftHsmToken } from './softhsm.ts'
 
 const LAUNCHER = join(import.meta.dirname, '..', '..', 'scripts', 'hsm-bridge')
@@ -23,9 +25,32 @@ export interface DaemonOptions {
   readonly region?: string
 }
 
+/** Who calls: the administrator in the configured region, unless said otherwise. */
+export interface CallerUnderTest {
+  readonly accessKeyId?: string
+  readonly secretAccessKey?: string
+  readonly region?: string
+}
+
+export interface PrincipalUnderTest {
+  readonly arn: string
+  readonly accessKeyId: string
+  readonly secretAccessKey: string
+}
+
 export interface Endpoints {
   readonly kms: string
   readonly ops: string
+}
+
+/** What /metrics says of the lanes. */
+export interface PoolUnderMetrics {
+  readonly state: string
+  readonly inRotation: number
+  readonly spare: number
+  readonly cold: number
+  /** Since the start of the daemon. */
+  readonly replaced: number
 }
 
 /** A real daemon, started by the launcher as a user would, on a fresh SoftHSM2 token, in directories of its own, on free ports. */
@@ -33,6 +58,7 @@ export class DaemonUnderTest {
   readonly directory: string
   readonly state: string
   readonly token: SoftHsmToken
+  readonly region: string
   readonly faults: FaultModule
   readonly configPath: string
   /** Everything that any run of the daemon printed. */
@@ -43,6 +69,7 @@ export class DaemonUnderTest {
   private constructor(directory: string, token: SoftHsmToken, options: DaemonOptions) {
     this.directory = directory
     this.token = token
+    this.region = options.region ?? 'eu-west-1'
     this.state = join(directory, 'state')
     this.configPath = join(directory, 'config.yaml')
     this.logPath = join(directory, 'daemon.log')
@@ -138,6 +165,38 @@ export class DaemonUnderTest {
     }
   }
 
+  /** AWS's own client. It does not retry, so that a test sees every answer. */
+  client(caller: CallerUnderTest = {}): KMSClient {
+    const { accessKeyId, secretAccessKey, region } = this.endpoint(caller)
+    const credentials = { accessKeyId, secretAccessKey }
+    return new KMSClient({ endpoint: this.kms, region, credentials, maxAttempts: 1 })
+  }
+
+  /** Where `callKms` finds the daemon, and as whom it calls. */
+  endpoint(caller: CallerUnderTest = {}): KmsEndpoint {
+    const { hostname, port } = new URL(this.kms)
+    const administrator = this.credentials
+    return {
+      host: hostname,
+      port: Number(port),
+      region: caller.region ?? this.region,
+      accessKeyId: caller.accessKeyId ?? administrator.accessKeyId,
+      secretAccessKey: caller.secretAccessKey ?? administrator.secretAccessKey,
+    }
+  }
+
+  /** A user made by the command line tool; without a policy only key policies give it permission. */
+  async createPrincipal(
+    name: string,
+    { account = '123456789012', policy }: { account?: string; policy?: object } = {},
+  ): Promise<PrincipalUnderTest> {
+    const args = ['principal', 'create', '--account', account, '--name', name, '--json']
+    if (policy === undefined) return JSON.parse(await this.cli(...args)) as PrincipalUnderTest
+    const policyFile = join(this.directory, `policy-of-${name}.json`)
+    writeFileSync(policyFile, JSON.stringify(policy))
+    return JSON.parse(await this.cli(...args, '--policy-file', policyFile)) as PrincipalUnderTest
+  }
+
   /** What an AWS client program needs in its environment to be the administrator. */
   clientEnvironment(): Record<string, string> {
     return {
@@ -174,6 +233,43 @@ export class DaemonUnderTest {
     await this.#end((pid) => process.kill(-pid, 'SIGKILL'))
   }
 
+  /** Waits until all hot lanes serve, with a spare and the cold lane beside them. */
+  async whole(): Promise<void> {
+    await eventually(
+      async () => {
+        const { state, spare, cold } = await this.lanes()
+        return state === 'serving' && spare > 0 && cold > 0
+      },
+      () => `the pool is not whole; its log:\n${this.log()}`,
+    )
+  }
+
+  /** The pool as /metrics tells of it. */
+  async lanes(): Promise<PoolUnderMetrics> {
+    const text = await (await fetch(`${this.ops}/metrics`)).text()
+    const gauge = (name: string) =>
+      Number(new RegExp(`^hsm_bridge_${name} (\\d+)$`, 'm').exec(text)?.[1])
+    return {
+      state: /^hsm_bridge_token_state\{state="(\w+)"\} 1$/m.exec(text)?.[1] ?? 'unknown',
+      inRotation: gauge('lanes_in_rotation'),
+      spare: gauge('lanes\\{role="spare"\\}'),
+      cold: gauge('lanes\\{role="cold"\\}'),
+      replaced: gauge('lanes_replaced'),
+    }
+  }
+
+  /** Process ids of the lanes whose names begin with `role`, as the kernel has them. */
+  lanePids(role: 'hot' | 'cold'): number[] {
+    const children = readdirSync(`/proc/${this.pid}/task`).map((task) =>
+      readFileSync(`/proc/${this.pid}/task/${task}/children`, 'utf8'),
+    )
+    return children
+      .join(' ')
+      .split(/\s+/)
+      .filter((pid) => pid !== '' && nameOfLane(pid).startsWith(`${role}-`))
+      .map(Number)
+  }
+
   async stop(): Promise<void> {
     this.faults.clear()
     if (this.#process && this.#process.exitCode === null) await this.terminate()
@@ -203,7 +299,7 @@ export class DaemonUnderTest {
     const { token, faults } = this
     return {
       stateDirectory: this.state,
-      region: options.region ?? 'eu-west-1',
+      region: this.region,
       kms: { listen: '127.0.0.1:0' },
       ops: { listen: '127.0.0.1:0' },
       token: {
@@ -215,5 +311,27 @@ export class DaemonUnderTest {
       },
       ...options.config,
     }
+  }
+}
+
+/** Looks every 20 ms until `holds` does; fails in the words of `complaint` after `patienceMs`. */
+export async function eventually(
+  holds: () => Promise<boolean> | boolean,
+  complaint: () => string,
+  patienceMs = READY_WITHIN_MS,
+): Promise<void> {
+  const deadline = Date.now() + patienceMs
+  while (!(await holds())) {
+    if (Date.now() > deadline) throw new Error(complaint())
+    await pause(20)
+  }
+}
+
+/** The last word of a lane's command line; empty when the process is gone. */
+function nameOfLane(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').at(-2) ?? ''
+  } catch {
+    return ''
   }
 }

@@ -1,5 +1,5 @@
 import * as z from 'zod'
-import type { AdminCommand } from '../command.ts'
+import { type AdminCommand, commandPath } from '../command.ts'
 import type { Installation } from '../installation.ts'
 import { backupCommand } from './backup.ts'
 import { blobInspect } from './blob-inspect.ts'
@@ -34,11 +34,6 @@ const SERVED: ReadonlyMap<string, AdminCommand> = new Map(
     .filter(({ where }) => where === 'either')
     .map((command) => [commandPath(command), command]),
 )
-
-/** The command's name as a path of the administration socket. */
-export function commandPath({ name }: Pick<AdminCommand, 'name'>): string {
-  return name.replaceAll(' ', '-')
-}
 
 /** Does what the administration socket was asked for. Throws Error in words for the operator. */
 export async function performCommand(

@@ -1,6 +1,7 @@
 import type { Cli } from '../cli-session.ts'
 import { initialise, type InitReport } from '../initialise.ts'
 import type { Page } from '../page.ts'
+import { DAEMON_PURPOSE, findLockHolder } from '../state-lock.ts'
 
 export function addInit(cli: Cli): void {
   cli
@@ -12,6 +13,15 @@ export function addInit(cli: Cli): void {
     .action((options: { account?: string }) =>
       cli.run(async (session) => {
         const { config } = session.around
+        const holder = findLockHolder(config.state.lock)
+        if (holder?.purpose === DAEMON_PURPOSE) {
+          session.show({ made: [], daemonPid: holder.pid }, (page) =>
+            page.line(
+              `${config.state.path} is in use by the daemon (pid ${holder.pid}): nothing to make.`,
+            ),
+          )
+          return
+        }
         const accountId = options.account ?? config.accountId
         const report = await initialise({ ...session.around, config: { ...config, accountId } })
         session.show(report, (page) => printInit(report, page))
