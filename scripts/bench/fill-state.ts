@@ -123,7 +123,8 @@ class KeyMaker {
     const material = this.#generate(owner.keyId)
     this.#writeRecord(material, { ...facts, lineage, createdAt })
     const { region } = owner
-    return { keyArn: arn, region, material, lineage, createdAt, encryptionsReserved: 0 }
+    const state = { lineage, createdAt, rotation: undefined, encryptionsReserved: 0 }
+    return { keyArn: arn, region, material, ...state }
   }
 
   #generate(keyId: string): Material {

@@ -60,6 +60,7 @@ export class AuditLog implements AuditScribe {
 
   compose(entry: AuditEntry): AuditLine {
     const eventId = randomUUID()
+    entry.trail.eventId = eventId
     const text = JSON.stringify(auditRecord(entry, eventId))
     const line = { eventId, at: this.#options.clock.now(), text }
     this.#composed.set(entry.trail, line)

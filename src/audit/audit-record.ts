@@ -50,7 +50,9 @@ function identityType({ arn }: Caller): 'Root' | 'Role' | 'AssumedRole' | 'IAMUs
 }
 
 function resource(arn: string) {
-  return { accountId: arn.split(':')[4], type: 'AWS::KMS::Key', ARN: arn }
+  const [, , , , accountId, name] = arn.split(':')
+  const type = name?.startsWith('alias/') ? 'AWS::KMS::Alias' : 'AWS::KMS::Key'
+  return { accountId, type, ARN: arn }
 }
 
 /** Whole seconds, as CloudTrail writes them. */

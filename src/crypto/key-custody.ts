@@ -43,7 +43,7 @@ export interface Sealed {
 
 /**
  * The holder of key material: a token behind PKCS#11, or somebody's XKS proxy. Whoever asks never learns which.
- * All methods throw CustodyError and nothing else. Returned plaintext is the caller's to wipe.
+ * All methods throw CustodyError, or what `mayWrite` throws, and nothing else. Returned plaintext is the caller's to wipe.
  */
 export interface KeyCustody {
   /** Bytes of IV that this custody writes under a scheme: part of the blob's header, so known before encrypting. */
@@ -60,11 +60,14 @@ export interface KeyCustody {
 
   /** Chooses names and scheme for material that is about to be made; touches nothing. */
   plan(): MaterialPlan
-  /** Makes what was planned, reads its attributes back, proves it in another lane, and writes its record. */
-  make(plan: MaterialPlan, origin: MaterialOrigin): Promise<Material>
+  /**
+   * Makes what was planned, reads its attributes back, proves it in another lane, and writes its record. `mayWrite` is asked
+   * right before each write, and stops everything by throwing, as in `destroy`.
+   */
+  make(plan: MaterialPlan, origin: MaterialOrigin, mayWrite?: () => void): Promise<Material>
   /**
    * Destroys every object of the plan and its record, and answers only when the token, with a working canary, shows none of
    * them. Absent objects are fine: a repeated call succeeds.
    */
-  destroy(plan: MaterialPlan, lineage: number): Promise<void>
+  destroy(plan: MaterialPlan, lineage: number, mayWrite?: () => void): Promise<void>
 }

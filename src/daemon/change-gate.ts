@@ -1,12 +1,5 @@
 import type { Kms } from '../kms/kms.ts'
-import type { OperationName } from '../kms/operation-names.ts'
-
-/** Operations that write to the token or to storage's keys. */
-const CHANGES: ReadonlySet<OperationName> = new Set([
-  'CreateKey',
-  'RotateKeyOnDemand',
-  'ScheduleKeyDeletion',
-])
+import { OPERATIONS } from '../kms/operations/index.ts'
 
 const PATIENCE_MS = 10_000
 
@@ -22,7 +15,8 @@ export function holdChanges(kms: Kms, checked: Promise<unknown>): Kms {
   )
   return {
     perform: async (request) => {
-      if (!open && CHANGES.has(request.operation)) await atMost(checked, PATIENCE_MS)
+      const changes = OPERATIONS.get(request.operation)?.readOnly === false
+      if (!open && changes) await atMost(checked, PATIENCE_MS)
       return await kms.perform(request)
     },
   }

@@ -1,5 +1,6 @@
 import { isAbsolute } from 'node:path'
 import * as z from 'zod'
+import { type QuotaName, REQUESTS_PER_SECOND } from '../kms/request-quotas.ts'
 import { parseListenAddress } from './listen-address.ts'
 
 /** The configuration file as it is written. What each option means, its default and its danger: config.example.yaml. */
@@ -43,6 +44,20 @@ const token = z
     message: `needs exactly one of ${PIN_SOURCES.join(', ')}`,
   })
 
+const requestQuotas = z.strictObject({
+  enforce: z.boolean().default(true),
+  burstSeconds: z.number().min(1).max(3600).default(60),
+  perSecond: z
+    .partialRecord(z.enum(Object.keys(REQUESTS_PER_SECOND) as QuotaName[]), z.number().positive())
+    .default({}),
+})
+
+const resourceQuotas = z.strictObject({
+  keys: z.number().int().min(1).optional(),
+  aliasesPerKey: z.number().int().min(1).optional(),
+  tagsPerKey: z.number().int().min(1).optional(),
+})
+
 export const CONFIG_SCHEMA = z.strictObject({
   stateDirectory: absolutePath.optional(),
   region: region.default('us-east-1'),
@@ -62,6 +77,9 @@ export const CONFIG_SCHEMA = z.strictObject({
       directory: absolutePath.optional(),
       durability: z.enum(['write', 'fsync']).default('write'),
     })
+    .prefault({}),
+  quotas: z
+    .strictObject({ requests: requestQuotas.prefault({}), resources: resourceQuotas.prefault({}) })
     .prefault({}),
   log: z
     .strictObject({

@@ -1,5 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { isAbsolute, join, resolve } from 'node:path'
+import type { RequestQuotaOptions } from '../kms/request-quotas.ts'
+import { type ResourceQuotas, resourceQuotas } from '../kms/resource-quotas.ts'
 import { CONFIG_SCHEMA, type ConfigFile } from './config-schema.ts'
 import { ConfigError } from './config-error.ts'
 import { formatEndpoint, isLoopback, type ListenAddress } from './listen-address.ts'
@@ -24,6 +26,9 @@ export interface Config {
   readonly hotLanes: number | undefined
   readonly databasePath: string
   readonly audit: { readonly directory: string; readonly durability: 'write' | 'fsync' }
+  /** Undefined: requests are not counted. */
+  readonly requestQuotas: RequestQuotaOptions | undefined
+  readonly resourceQuotas: ResourceQuotas
   readonly log: {
     readonly level: 'error' | 'warn' | 'info' | 'debug'
     readonly file: string | undefined
@@ -124,6 +129,8 @@ function resolveConfig(
       directory: written.audit.directory ?? state.auditDirectory,
       durability: written.audit.durability,
     },
+    requestQuotas: written.quotas.requests.enforce ? written.quotas.requests : undefined,
+    resourceQuotas: resourceQuotas(written.quotas.resources),
     log: { level: written.log.level, file: written.log.file },
     seedFile: written.seed,
   }

@@ -66,6 +66,8 @@ export class Daemon {
       storage,
       custody: token.custody,
       scribe: audit,
+      requestQuotas: config.requestQuotas,
+      resourceQuotas: config.resourceQuotas,
       notify: ({ level, message, ...facts }) => {
         logger[level](message, facts)
         if (level !== 'info') this.#metrics.noteNotice()
@@ -169,7 +171,7 @@ export class Daemon {
 
   async #openForChanges(): Promise<void> {
     this.#installation.storage.setReadOnly(undefined)
-    await this.#destroyDueKeys() // also what an earlier process began (FM-F25)
+    await this.#doWhatIsDue() // also what an earlier process began (FM-F25)
     if (this.#seed) await seedKeys(this.#installation, this.#kms, this.#seed)
   }
 
@@ -227,14 +229,28 @@ export class Daemon {
     const beat = await this.#kms.heartbeat.beat()
     if (beat.held) {
       this.#installation.logger.warn(
-        'the clock is ahead of the time that was counted; deletions wait',
+        'the clock is ahead of the time that was counted; deletions and rotations wait',
         {
           aheadMs: beat.aheadMs,
           next: 'if the clock is right, run: hsm-bridge clock accept',
         },
       )
     }
+    await this.#doWhatIsDue()
+    await this.#kms.lastUses.flush()
+  }
+
+  async #doWhatIsDue(): Promise<void> {
     await this.#destroyDueKeys()
+    await this.#rotateDueKeys()
+  }
+
+  async #rotateDueKeys(): Promise<void> {
+    const { rotated, held, failed } = await this.#kms.rotation.rotateDueKeys()
+    const { logger } = this.#installation
+    if (rotated.length > 0) logger.info('keys rotated', { keys: rotated })
+    if (held.length > 0) logger.warn('rotations wait for the clock', { keys: held })
+    if (failed.length > 0) logger.error('rotations failed', { keys: failed })
   }
 
   async #destroyDueKeys(): Promise<void> {

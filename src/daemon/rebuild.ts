@@ -114,6 +114,7 @@ function readRecord(record: ListedRecord): TokenRecord[] {
         material: materialFromJson(material),
         lineage,
         createdAt,
+        rotation: undefined,
         // ARCH-D7: how often it encrypted, the token does not tell; never more than up to the rotation limit. So the key
         // rotates by itself at its next use.
         encryptionsReserved: ROTATE_ENCRYPTIONS,
@@ -132,7 +133,9 @@ function addRecords(draft: StorageDraft, records: readonly TokenRecord[]): numbe
     if (!key) draft.putKey(enabledKey(owner, made))
     else if (isNewest(draft, made))
       draft.putKey({ ...key, currentMaterialId: made.material.materialId })
-    draft.putMaterial(made) // its key first: the row refers to it
+    // Its key first: the row refers to it. The token does not tell why a key was rotated, only when.
+    const rotation = key && { type: 'ON_DEMAND' as const, at: made.createdAt }
+    draft.putMaterial({ ...made, rotation })
     added += 1
   }
   return added

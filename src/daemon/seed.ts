@@ -29,11 +29,17 @@ const principal = z
     message: 'takes administrator or policies, not both',
   })
 
+const alias = z
+  .string()
+  .max(256)
+  .regex(/^alias\/(?!aws\/)[\w/-]+$/, 'must be alias/ and a name that does not begin with aws/')
+
 const key = z.strictObject({
   keyId: z.guid('must be a UUID').toLowerCase(),
   region: region.optional(),
   description: z.string().max(8192).optional(),
   policy: policy.optional(),
+  aliases: z.array(alias).default([]),
 })
 
 export const SEED_SCHEMA = z.strictObject({
@@ -73,21 +79,22 @@ export async function seedPrincipals(installation: Installation, seed: Seed): Pr
   }
 }
 
-/** Keys that do not exist yet get their material made in the token; those that exist stay as they are. */
+/** Keys that do not exist yet get their material made in the token; keys and aliases that exist stay as they are. */
 export async function seedKeys(
   { config }: Pick<Installation, 'config'>,
-  kms: Pick<KmsService, 'seedKey'>,
+  kms: Pick<KmsService, 'seedKey' | 'seedAlias'>,
   seed: Seed,
 ): Promise<void> {
   for (const [account, { keys }] of Object.entries(seed.accounts)) {
-    for (const { keyId, region: where, description, policy: document } of keys) {
-      await kms.seedKey({
+    for (const { keyId, region: where, description, policy: document, aliases } of keys) {
+      const { arn } = await kms.seedKey({
         keyId,
         accountId: account,
         region: where ?? config.region,
         description,
         policy: document,
       })
+      for (const aliasName of aliases) await kms.seedAlias(aliasName, arn)
     }
   }
 }

@@ -19,7 +19,7 @@ export interface AuditTrail {
   response: Readonly<Record<string, unknown>> | undefined
   /** Set by operations that only read. */
   readOnly: boolean
-  /** Set when the audit record was already written in the storage transaction (state changes, ARCH-D14). */
+  /** Of the audit record, once it is composed: for a state change inside its transaction (ARCH-D14), else after the operation. */
   eventId: string | undefined
 }
 

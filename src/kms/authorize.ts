@@ -8,12 +8,15 @@ import type { RequestOf } from './operation.ts'
 import type { OperationName } from './operation-names.ts'
 import {
   addKeyConditions,
+  addRequestAlias,
+  addResourceAliases,
   addResourceTags,
   type Conditions,
   requestConditions,
 } from './request-conditions.ts'
 
-export type Action = `kms:${OperationName}`
+/** ReEncrypt is two actions, one for each of its keys. */
+export type Action = `kms:${OperationName | 'ReEncryptFrom' | 'ReEncryptTo'}`
 
 /** Why a request is denied: each reason has AWS's own words (KMS-59). */
 const DENIALS = {
@@ -46,6 +49,8 @@ export function authorize(
   const conditions = requestConditions(caller, facts)
   addKeyConditions(conditions, key)
   addResourceTags(conditions, key.tags)
+  addResourceAliases(conditions, context.storage.snapshot.aliasesOf(key.arn))
+  addRequestAlias(conditions, (request.input as { readonly keyId?: string }).keyId)
   add?.(conditions)
   const question = { principal: caller, action, resource: key.arn, context: conditions }
   const verdict = decideOnKey(caller, key, context.policies.of(key), question)
@@ -56,19 +61,23 @@ export function authorize(
   throw denied(caller, action, key.arn, verdict)
 }
 
-/** The same for actions that have no key yet: identity policies alone decide, and an account's root may do everything. */
+/**
+ * The same for what has no policy of its own, as an alias, or does not exist yet: identity policies alone decide, and an
+ * account's root may do everything.
+ */
 export function authorizeInAccount(
   request: RequestOf<unknown>,
   action: Action,
   add?: (conditions: Conditions) => void,
+  resource = '*',
 ): void {
   const { caller, facts, trail } = request
   const conditions = requestConditions(caller, facts)
   add?.(conditions)
-  const question = { principal: caller, action, resource: '*', context: conditions }
+  const question = { principal: caller, action, resource, context: conditions }
   const verdict = decideInAccount(caller, question)
   trail.decision = decisionOf(verdict)
-  if (!verdict.allowed) throw denied(caller, action, '*', verdict)
+  if (!verdict.allowed) throw denied(caller, action, resource, verdict)
 }
 
 /** What a caller learns about a key of another account that does not exist, or does not admit it: the same (AT-Z01, AT-Z02). */

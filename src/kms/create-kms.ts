@@ -1,5 +1,7 @@
 import { CustodyError } from '../crypto/custody-error.ts'
 import type { KeyCustody } from '../crypto/key-custody.ts'
+import { newAlias } from './alias.ts'
+import { ownAliasArn } from './alias-name.ts'
 import type { AuditScribe } from './audit-trail.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { CriticalSections } from './critical-section.ts'
@@ -8,15 +10,19 @@ import { EncryptionBudget } from './encryption-budget.ts'
 import { Heartbeat } from './heartbeat.ts'
 import type { Key, KeyMaterial } from './key.ts'
 import { KeyDeletion } from './key-deletion.ts'
-import { isKeyId, keyArn } from './key-id.ts'
+import { KeyRotation } from './key-rotation.ts'
+import { isKeyId, keyArn, keyNotFound } from './key-id.ts'
 import { compileKeyPolicy, KeyPolicies } from './key-policies.ts'
 import type { KeyStorage } from './key-storage.ts'
 import type { Kms, KmsRequest } from './kms.ts'
 import type { KmsContext, KmsNotice } from './kms-context.ts'
 import { KmsError } from './kms-error.ts'
+import { LastUses } from './last-uses.ts'
 import { assertNameIsFree, makeKey, type NewKey } from './new-key.ts'
 import type { Operation } from './operation.ts'
 import { OPERATIONS } from './operations/index.ts'
+import { type RequestQuotaOptions, RequestQuotas } from './request-quotas.ts'
+import { type ResourceQuotas, resourceQuotas } from './resource-quotas.ts'
 import { rotateSpentMaterial } from './rotation.ts'
 import { deliverServiceEvent, recordServiceEvent } from './service-event.ts'
 
@@ -26,6 +32,10 @@ export interface KmsParts {
   readonly clock?: Clock
   /** Composes audit records that must be committed with a change. */
   readonly scribe?: AuditScribe
+  /** Without them requests are not counted. */
+  readonly requestQuotas?: RequestQuotaOptions | undefined
+  /** Where they are not AWS's. */
+  readonly resourceQuotas?: Partial<ResourceQuotas> | undefined
   /** Hears what an operator should know. */
   readonly notify?: (notice: KmsNotice) => void
 }
@@ -34,9 +44,13 @@ export interface KmsParts {
 export interface KmsService extends Kms {
   readonly heartbeat: Heartbeat
   readonly deletion: KeyDeletion
+  readonly rotation: KeyRotation
+  readonly lastUses: LastUses
   /** Makes a key with a chosen id unless it exists; material is always made in the token. Throws KmsError. */
   seedKey(seed: Omit<NewKey, 'keySpec'>): Promise<Key>
-  /** Waits for key changes under way and gives unused encryption counts back. */
+  /** Makes an alias for an existing key unless there is one of that name, which stays as it is. Throws KmsError. */
+  seedAlias(aliasName: string, keyArn: string): Promise<void>
+  /** Waits for key changes under way, writes down the last uses of keys, and gives unused encryption counts back. */
   close(): Promise<void>
 }
 
@@ -46,24 +60,32 @@ export function createKms(parts: KmsParts): KmsService {
   return {
     heartbeat,
     deletion: new KeyDeletion(context, heartbeat),
+    rotation: new KeyRotation(context),
+    lastUses: context.lastUses,
     perform: (request) => perform(context, request),
     seedKey: (seed) => seedKey(context, seed),
+    seedAlias: (aliasName, arn) => seedAlias(context, aliasName, arn),
     close: async () => {
       await context.sections.settled()
-      await context.budget.close()
+      await writeLastUses(context)
+      await closeBudget(context)
     },
   }
 }
 
-function createContext({ storage, custody, clock, scribe, notify }: KmsParts): KmsContext {
+function createContext(parts: KmsParts): KmsContext {
+  const { storage, custody, clock = systemClock, scribe, notify, requestQuotas } = parts
   const context: KmsContext = {
     storage,
     custody,
-    clock: clock ?? systemClock,
+    clock,
     scribe,
     notify: notify ?? (() => undefined),
     policies: new KeyPolicies(),
     sections: new CriticalSections(),
+    lastUses: new LastUses(storage, clock),
+    requestQuotas: requestQuotas && new RequestQuotas(clock, requestQuotas),
+    resourceQuotas: resourceQuotas(parts.resourceQuotas),
     budget: new EncryptionBudget(storage, {
       near: (material, encryptions) => warnOfLimit(context, material, encryptions),
       reached: (material) => void rotateAtLimit(context, material),
@@ -82,8 +104,11 @@ async function perform(context: KmsContext, request: KmsRequest): Promise<object
   request.trail.readOnly = operation.readOnly
   request.trail.parameters = auditedParameters(operation, request.input)
   try {
+    context.requestQuotas?.take(request.caller, request.operation)
     // The face validated the input against the schema of this very operation.
-    return await operation.perform(context, request as KmsRequest & { input: never })
+    const reply = await operation.perform(context, request as KmsRequest & { input: never })
+    if (operation.usesKeys) context.lastUses.note(request)
+    return reply
   } catch (error) {
     throw error instanceof CustodyError ? kmsErrorOf(error) : error
   }
@@ -107,7 +132,40 @@ async function seedKey(context: KmsContext, seed: Omit<NewKey, 'keySpec'>): Prom
     const existing = context.storage.snapshot.findKey(arn)
     if (existing) return existing
     assertNameIsFree(context.storage.snapshot, arn)
-    return makeKey(context, { ...seed, keySpec: 'SYMMETRIC_DEFAULT' }, (_draft, key) => key)
+    try {
+      return await makeKey(context, { ...seed, keySpec: 'SYMMETRIC_DEFAULT' }, (_draft, key) => key)
+    } catch (error) {
+      const made = context.storage.snapshot.findKey(arn)
+      if (made) return made // by another daemon with the same seed
+      throw error
+    }
+  })
+}
+
+/** What was set aside stays so when storage is away: that many encryptions fewer, and no lane is kept from ending. */
+async function closeBudget({ budget, notify }: KmsContext): Promise<void> {
+  try {
+    await budget.close()
+  } catch (cause) {
+    notify({ level: 'warn', message: 'unused encryption counts could not be given back', cause })
+  }
+}
+
+/** Not worth failing for: they are only what GetKeyLastUsage tells. */
+async function writeLastUses({ lastUses, notify }: KmsContext): Promise<void> {
+  try {
+    await lastUses.flush()
+  } catch (cause) {
+    notify({ level: 'warn', message: 'the last uses of keys could not be written down', cause })
+  }
+}
+
+function seedAlias({ storage, clock }: KmsContext, aliasName: string, arn: string): Promise<void> {
+  return storage.change((draft) => {
+    const key = draft.findKey(arn)
+    if (!key) throw keyNotFound(arn)
+    if (!draft.findAlias(ownAliasArn(aliasName, key)))
+      draft.putAlias(newAlias(aliasName, key, clock.now()))
   })
 }
 

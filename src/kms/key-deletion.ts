@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { Heartbeat } from './heartbeat.ts'
 import { type Key, planOf } from './key.ts'
-import type { DestroyIntent } from './key-storage.ts'
+import type { DestroyIntent, KeyDraft } from './key-storage.ts'
 import type { KmsContext } from './kms-context.ts'
 import { deliverServiceEvent, recordServiceEvent } from './service-event.ts'
+import type { TokenWriteLock } from './token-write-lock.ts'
 
 export interface DeletionReport {
   /** ARNs of keys that no longer exist. */
@@ -38,8 +39,8 @@ export class KeyDeletion {
     const destroyed: string[] = []
     const failed: string[] = []
     for (const { arn } of waiting.filter((key) => !held.includes(key))) {
-      const outcome = (await this.#destroyKey(arn)) ? destroyed : failed
-      outcome.push(arn)
+      if (await this.#destroyKey(arn)) destroyed.push(arn)
+      else if (storage.snapshot.findKey(arn)) failed.push(arn) // else another daemon was faster
     }
     return { destroyed, held: held.map((key) => key.arn), failed }
   }
@@ -47,11 +48,7 @@ export class KeyDeletion {
   #destroyKey(arn: string): Promise<boolean> {
     return this.#context.sections.enter(arn, async () => {
       try {
-        const intent = this.#openIntent(arn) ?? (await this.#writeIntent(arn))
-        if (!intent) return false
-        for (const plan of intent.plans) await this.#context.custody.destroy(plan, intent.lineage)
-        await this.#commit(intent)
-        return true
+        return await this.#context.storage.withTokenWriteLock((lock) => this.#destroy(arn, lock))
       } catch (cause) {
         this.#context.notify({
           level: 'error',
@@ -62,6 +59,16 @@ export class KeyDeletion {
         return false
       }
     })
+  }
+
+  async #destroy(arn: string, lock: TokenWriteLock): Promise<boolean> {
+    const { custody } = this.#context
+    const intent = this.#openIntent(arn) ?? (await this.#writeIntent(arn))
+    if (!intent) return false
+    for (const plan of intent.plans)
+      await custody.destroy(plan, intent.lineage, () => lock.assertHeld())
+    await this.#commit(intent, lock)
+    return true
   }
 
   #openIntent(arn: string): DestroyIntent | undefined {
@@ -92,9 +99,9 @@ export class KeyDeletion {
     })
   }
 
-  async #commit({ intentId, keyArn, plans }: DestroyIntent): Promise<void> {
+  async #commit({ intentId, keyArn, plans }: DestroyIntent, lock: TokenWriteLock): Promise<void> {
     const destroyedAt = this.#context.clock.now()
-    const line = await this.#context.storage.change((draft) => {
+    const bury = (draft: KeyDraft) => {
       const key = draft.findKey(keyArn)
       draft.dropIntent(intentId)
       if (!key) return undefined
@@ -102,7 +109,8 @@ export class KeyDeletion {
       const materialIds = plans.map((plan) => plan.materialId)
       draft.buryKey({ arn, accountId, region, keyId, destroyedAt, materialIds })
       return recordServiceEvent(this.#context, draft, key, 'DeleteKey')
-    })
+    }
+    const line = await this.#context.storage.change(bury, { lock })
     await deliverServiceEvent(this.#context, line)
   }
 }

@@ -1,6 +1,8 @@
 import type { MaterialOrigin, MaterialPlan } from '../crypto/key-custody.ts'
+import type { Alias } from './alias.ts'
 import type { AuditLine } from './audit-trail.ts'
-import type { Key, KeyMaterial, Tombstone } from './key.ts'
+import type { Key, KeyMaterial, LastUse, Tombstone } from './key.ts'
+import type { TokenWriteLock } from './token-write-lock.ts'
 
 /** Written before anything is made in the token, dropped when the key is committed (ARCH-D11). */
 export interface MakeIntent {
@@ -33,6 +35,8 @@ export interface KeySnapshot {
   readonly lineage: number
   /** Trusted time in epoch milliseconds, see heartbeat.ts; 0 before the first beat. */
   readonly heartbeat: number
+  /** Uses of keys that are older than this storage's record of them began at that time, in epoch milliseconds; else 0. */
+  readonly usesRecordedSince: number
   /** 32 random bytes of this instance that authenticate paging markers. */
   readonly markerSecret: Buffer
   findKey(arn: string): Key | undefined
@@ -41,10 +45,18 @@ export interface KeySnapshot {
   materialsOf(keyArn: string): readonly KeyMaterial[]
   /** Keys of one account in one region, sorted by key id. */
   keysIn(accountId: string, region: string): readonly Key[]
+  /** How many there are, at no cost. */
+  countKeysIn(accountId: string, region: string): number
+  findAlias(arn: string): Alias | undefined
+  /** The aliases of a key, sorted by name. */
+  aliasesOf(keyArn: string): readonly Alias[]
+  /** Aliases of one account in one region, sorted by name. */
+  aliasesIn(accountId: string, region: string): readonly Alias[]
   allKeys(): Iterable<Key>
   allMaterials(): Iterable<KeyMaterial>
   intents(): readonly Intent[]
   findTombstone(arn: string): Tombstone | undefined
+  findLastUse(keyArn: string): LastUse | undefined
 }
 
 /** One change in the making: reads see the latest committed state and what this change already wrote. */
@@ -53,11 +65,19 @@ export interface KeyDraft {
   findMaterial(region: string, materialId: string): KeyMaterial | undefined
   materialsOf(keyArn: string): readonly KeyMaterial[]
   findTombstone(arn: string): Tombstone | undefined
+  findLastUse(keyArn: string): LastUse | undefined
+  findAlias(arn: string): Alias | undefined
+  aliasesOf(keyArn: string): readonly Alias[]
 
   /** Adds a key, or replaces the one that `key` was copied from; its rowVersion is counted on by storage. */
   putKey(key: Key): Key
   putMaterial(material: KeyMaterial): void
-  /** Removes the key and its materials and leaves a tombstone. */
+  /** Replaces what is known of the last use of a key that exists. */
+  putLastUse(keyArn: string, use: LastUse): void
+  /** Adds an alias of an existing key, or replaces it. */
+  putAlias(alias: Alias): void
+  removeAlias(arn: string): void
+  /** Removes the key, its materials and its aliases and leaves a tombstone. */
   buryKey(tombstone: Tombstone): void
   putIntent(intent: Intent): void
   dropIntent(intentId: string): void
@@ -70,6 +90,8 @@ export interface KeyDraft {
 export interface ChangeOptions {
   /** Bookkeeping that goes on while storage is read-only: counters, heartbeat, audit. */
   readonly evenReadOnly?: boolean
+  /** Commits only if this right still stands; asked in the transaction itself. Throws TokenWriteLockLost (FM-F32). */
+  readonly lock?: TokenWriteLock
 }
 
 /** What the KMS rules ask of storage. */
@@ -83,4 +105,10 @@ export interface KeyStorage {
    * when `snapshot` shows it. Throws KMSInvalidStateException while storage is read-only.
    */
   change<T>(work: (draft: KeyDraft) => T, options?: ChangeOptions): Promise<T>
+  /**
+   * Runs `work` while no other process that shares this storage writes to the token, with a snapshot that shows what they did
+   * before. Within one process work of several callers may run at the same time. Not to be nested. Throws
+   * DependencyTimeoutException when the right cannot be had in time.
+   */
+  withTokenWriteLock<T>(work: (lock: TokenWriteLock) => Promise<T>): Promise<T>
 }

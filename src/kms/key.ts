@@ -1,10 +1,37 @@
 import type { Material, MaterialPlan } from '../crypto/key-custody.ts'
 import type { KeySpec } from './key-spec.ts'
 import type { KeyState } from './key-state.ts'
+import type { OperationName } from './operation-names.ts'
 
 export interface Tag {
   readonly tagKey: string
   readonly tagValue: string
+}
+
+/** Automatic rotation of a key, while it is on. */
+export interface RotationSchedule {
+  readonly periodDays: number
+  /** When the next rotation is due, in epoch milliseconds. */
+  readonly nextAt: number
+}
+
+export type RotationType = 'AUTOMATIC' | 'ON_DEMAND'
+
+/** How a piece of material came to be the current one. */
+export interface MaterialRotation {
+  readonly type: RotationType
+  /** Epoch milliseconds. */
+  readonly at: number
+}
+
+/** The latest successful use of a key in cryptography. */
+export interface LastUse {
+  readonly operation: OperationName
+  /** Epoch milliseconds. */
+  readonly at: number
+  /** Of the audit record; unknown when it was not written yet. */
+  readonly eventId: string | undefined
+  readonly requestId: string
 }
 
 /** A KMS key as storage keeps it. Immutable: a change is a new record, so whoever holds one sees one moment of the key (AT-Z09). */
@@ -29,6 +56,8 @@ export interface Key {
   readonly currentMaterialId: string
   /** RotateKeyOnDemand calls that succeeded; rotations of our own accord are not among them. */
   readonly onDemandRotations: number
+  /** Undefined while automatic rotation is off. */
+  readonly rotationSchedule: RotationSchedule | undefined
   /** Grows by one with every change; storage refuses a change that was made from an older one (FM-F27). */
   readonly rowVersion: number
 }
@@ -41,6 +70,8 @@ export interface KeyMaterial {
   /** The lineage number it was made under: the order of a key's materials. */
   readonly lineage: number
   readonly createdAt: number
+  /** Undefined for the first material of a key. */
+  readonly rotation: MaterialRotation | undefined
   /** Encryptions that were set aside for use, in blocks: never less than were made (ARCH-D7). */
   readonly encryptionsReserved: number
 }

@@ -5,6 +5,7 @@ import { tokenHasAnswered } from './custody-failures.ts'
 import type { Key, KeyMaterial } from './key.ts'
 import type { KeyDraft, MakeIntent } from './key-storage.ts'
 import type { KmsContext } from './kms-context.ts'
+import { type TokenWriteLock, TokenWriteLockLost } from './token-write-lock.ts'
 
 /** The facts of the key that new material is for. */
 export type MaterialOwner = Pick<
@@ -14,32 +15,68 @@ export type MaterialOwner = Pick<
 
 /**
  * Makes material in the token and commits it together with whatever `commit` writes: intent, make and prove, commit (ARCH-D11).
- * Whatever fails on the way, nothing that the token may hold is without a row that names it.
+ * Nobody else writes to the token meanwhile. `check` sees the latest state before anything is made and throws when nothing is to
+ * be made any more. Whatever fails on the way, nothing that the token may hold is without a row that names it; what `commit`
+ * refuses by throwing is taken back.
  */
 export async function makeMaterial<T>(
   context: KmsContext,
   owner: MaterialOwner,
   purpose: MakeIntent['purpose'],
+  check: (draft: KeyDraft) => void,
   commit: (draft: KeyDraft, made: KeyMaterial) => T,
 ): Promise<T> {
-  const intent = await writeIntent(context, owner, purpose)
-  const material = await carryOut(context, intent)
-  return context.storage.change((draft) => {
-    const made = keyMaterial(material, intent)
+  const begun: { intent?: MakeIntent } = {}
+  try {
+    return await context.storage.withTokenWriteLock(async (lock) => {
+      begun.intent = await writeIntent(context, owner, purpose, check)
+      const material = await carryOut(context, lock, begun.intent)
+      return await commitMaterial(context, lock, material, begun.intent, commit)
+    })
+  } catch (error) {
+    if (error instanceof TokenWriteLockLost && begun.intent) await giveUp(context, begun.intent)
+    throw error
+  }
+}
+
+async function commitMaterial<T>(
+  context: KmsContext,
+  lock: TokenWriteLock,
+  material: Material,
+  intent: MakeIntent,
+  commit: (draft: KeyDraft, made: KeyMaterial) => T,
+): Promise<T> {
+  const made = keyMaterial(material, intent)
+  let refused = false
+  const write = (draft: KeyDraft): T => {
+    const isNew = draft.findMaterial(made.region, made.material.materialId) === undefined
     draft.dropIntent(intent.intentId)
-    return commit(draft, made)
-  })
+    try {
+      return commit(draft, made)
+    } catch (error) {
+      refused = isNew // never what an attempt before this one may have committed
+      throw error
+    }
+  }
+  try {
+    return await context.storage.change(write, { lock })
+  } catch (error) {
+    if (refused) await takeBack(context, lock, intent)
+    throw error
+  }
 }
 
 function writeIntent(
   { storage, custody, clock }: KmsContext,
   owner: MaterialOwner,
   purpose: MakeIntent['purpose'],
+  check: (draft: KeyDraft) => void,
 ): Promise<MakeIntent> {
   const plan = custody.plan()
   const createdAt = clock.now()
   const { arn, keyId, accountId, region, keySpec, keyUsage, origin } = owner
   return storage.change((draft) => {
+    check(draft)
     const lineage = draft.nextLineage()
     const facts: MaterialOrigin = {
       keyId,
@@ -65,11 +102,17 @@ function writeIntent(
   })
 }
 
-async function carryOut(context: KmsContext, intent: MakeIntent): Promise<Material> {
+async function carryOut(
+  context: KmsContext,
+  lock: TokenWriteLock,
+  intent: MakeIntent,
+): Promise<Material> {
+  const held = () => lock.assertHeld()
   try {
-    return await context.custody.make(intent.plan, intent.origin)
+    return await context.custody.make(intent.plan, intent.origin, held)
   } catch (error) {
-    if (error instanceof CustodyError && tokenHasAnswered(error)) await takeBack(context, intent)
+    if (error instanceof CustodyError && tokenHasAnswered(error))
+      await takeBack(context, lock, intent)
     throw error
   }
 }
@@ -78,10 +121,14 @@ async function carryOut(context: KmsContext, intent: MakeIntent): Promise<Materi
  * The names in the intent are ours, were chosen at random for it and never acknowledged, so their objects may go. The intent
  * goes only when the token shows none of them; else `reconcile` lists it (FM-F19, FM-F21).
  */
-async function takeBack({ storage, custody, notify }: KmsContext, intent: MakeIntent) {
+async function takeBack(
+  { storage, custody, notify }: KmsContext,
+  lock: TokenWriteLock,
+  intent: MakeIntent,
+): Promise<void> {
   try {
-    await custody.destroy(intent.plan, intent.origin.lineage)
-    await storage.change((draft) => draft.dropIntent(intent.intentId))
+    await custody.destroy(intent.plan, intent.origin.lineage, () => lock.assertHeld())
+    await storage.change((draft) => draft.dropIntent(intent.intentId), { lock })
   } catch (cause) {
     notify({
       level: 'warn',
@@ -92,6 +139,21 @@ async function takeBack({ storage, custody, notify }: KmsContext, intent: MakeIn
   }
 }
 
+/** FM-F32: this process was stopped and the token taken over. Its commit was refused, so what it made is nobody's. */
+async function giveUp(context: KmsContext, intent: MakeIntent): Promise<void> {
+  const { storage, notify } = context
+  const { keyArn, origin, plan } = intent
+  try {
+    await storage.withTokenWriteLock(async (lock) => {
+      if (storage.snapshot.findMaterial(origin.region, plan.materialId)) return
+      await takeBack(context, lock, intent)
+    })
+  } catch (cause) {
+    const message = `intent ${intent.intentId} was given up and stays open; see reconcile`
+    notify({ level: 'warn', message, keyArn, cause })
+  }
+}
+
 function keyMaterial(material: Material, { keyArn, origin }: MakeIntent): KeyMaterial {
   return {
     keyArn,
@@ -99,6 +161,7 @@ function keyMaterial(material: Material, { keyArn, origin }: MakeIntent): KeyMat
     material,
     lineage: origin.lineage,
     createdAt: origin.createdAt,
+    rotation: undefined,
     encryptionsReserved: 0,
   }
 }

@@ -35,7 +35,8 @@ export async function makeKey<T>(
     keyUsage: 'ENCRYPT_DECRYPT',
     origin: 'AWS_KMS',
   }
-  return makeMaterial(context, owner, 'create', (draft, made) => {
+  const check = (draft: KeyDraft) => assertNameIsFree(draft, arn)
+  return makeMaterial(context, owner, 'create', check, (draft, made) => {
     assertNameIsFree(draft, arn)
     const key = draft.putKey(enabledKey(owner, made, wanted))
     draft.putMaterial(made)
@@ -67,6 +68,7 @@ export function enabledKey(
     tags: tags ?? [],
     currentMaterialId: current.material.materialId,
     onDemandRotations: 0,
+    rotationSchedule: undefined,
     rowVersion: 0,
   }
 }

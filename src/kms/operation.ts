@@ -8,6 +8,8 @@ export type RequestOf<Input> = Omit<KmsRequest, 'input'> & { readonly input: Inp
 export interface Operation<Input> {
   /** As CloudTrail says of it: it changes no key. Cryptography is read-only there. */
   readonly readOnly: boolean
+  /** It uses keys in cryptography, which GetKeyLastUsage tells of the keys in its trail. */
+  readonly usesKeys?: true
   /** Members of the input that may be written into an audit record: no plaintext, no ciphertext, no secret. */
   readonly audited: readonly (keyof Input & string)[]
   perform(context: KmsContext, request: RequestOf<Input>): Promise<object | undefined>

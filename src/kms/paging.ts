@@ -10,16 +10,67 @@ export interface ListName {
   readonly operation: string
   readonly accountId: string
   readonly region: string
+  /** ARN of the key that the list is about, if it is about one. */
+  readonly of?: string | undefined
+}
+
+/** How much of a list a request wants, and from where. */
+export interface PageWish {
+  readonly limit?: number | undefined
+  readonly marker?: string | undefined
+}
+
+/** Items of a page when nobody says (`usual`), and the most that may be asked for (KMS-60). */
+export interface PageSize {
+  readonly usual: number
+  readonly most: number
+}
+
+export interface Page<Item> {
+  readonly items: readonly Item[]
+  readonly truncated: boolean
+  /** There only while more follows. */
+  readonly nextMarker?: string
+}
+
+/**
+ * One page of a list that is sorted by `nameOf`. Items may come and go between two pages: none that stays is missed or given
+ * twice. Throws ValidationException for a limit that is too high, InvalidMarkerException.
+ */
+export function pageOf<Item>(
+  secret: Buffer,
+  list: ListName,
+  sorted: readonly Item[],
+  nameOf: (item: Item) => string,
+  { limit, marker }: PageWish,
+  size: PageSize,
+): Page<Item> {
+  const count = checkedLimit(limit ?? size.usual, size)
+  const lastSeen = marker === undefined ? '' : readMarker(secret, list, marker)
+  const index = sorted.findIndex((item) => nameOf(item) > lastSeen)
+  const start = index < 0 ? sorted.length : index
+  const items = sorted.slice(start, start + count)
+  const last = items.at(-1)
+  if (last === undefined || start + count >= sorted.length) return { items, truncated: false }
+  return { items, truncated: true, nextMarker: writeMarker(secret, list, nameOf(last)) }
+}
+
+function checkedLimit(limit: number, { most }: PageSize): number {
+  if (limit <= most) return limit
+  throw new KmsError(
+    'ValidationException',
+    `1 validation error detected: Value '${limit}' at 'limit' failed to satisfy constraint: Member must have value less than or equal to ${most}`,
+  )
 }
 
 /** An opaque marker that only we can have written: the last item that the caller has seen. */
-export function writeMarker(secret: Buffer, list: ListName, lastSeen: string): string {
+function writeMarker(secret: Buffer, list: ListName, lastSeen: string): string {
   const position = Buffer.from(lastSeen, 'utf8')
   return Buffer.concat([markerMac(secret, list, position), position]).toString('base64url')
 }
 
 /** Throws InvalidMarkerException, which has no message (kms-facts 60). */
-export function readMarker(secret: Buffer, list: ListName, marker: string): string {
+function readMarker(secret: Buffer, list: ListName, marker: string): string {
   const bytes = Buffer.from(marker, 'base64url')
   const position = bytes.subarray(MAC_BYTES)
   const genuine =
@@ -30,11 +81,8 @@ export function readMarker(secret: Buffer, list: ListName, marker: string): stri
 }
 
 function markerMac(secret: Buffer, list: ListName, position: Buffer): Buffer {
-  const input = fields()
-    .sized(1, list.operation)
-    .sized(1, list.accountId)
-    .sized(1, list.region)
-    .sized(2, position)
-    .bytes()
-  return createHmac('sha256', secret).update(input).digest().subarray(0, MAC_BYTES)
+  const input = fields().sized(1, list.operation).sized(1, list.accountId).sized(1, list.region)
+  if (list.of !== undefined) input.sized(2, list.of)
+  const mac = createHmac('sha256', secret).update(input.sized(2, position).bytes()).digest()
+  return mac.subarray(0, MAC_BYTES)
 }

@@ -57,6 +57,8 @@ function adopt(draft: KeyDraft, arn: string, { material, origin }: MaterialRecor
     material: { ...planOf(material), proof: material.proof },
     lineage,
     createdAt,
+    // The token does not tell why a key was rotated, only when.
+    rotation: draft.findKey(arn) && { type: 'ON_DEMAND', at: createdAt },
     // ARCH-D7: nobody knows how many there were, but never more than up to here; the key rotates by itself at its next use.
     encryptionsReserved: ROTATE_ENCRYPTIONS,
   }

@@ -1,6 +1,8 @@
+import type { Alias } from './alias.ts'
 import type { Caller, RequestFacts } from './caller.ts'
 import type { EncryptionContext } from './encryption-context.ts'
 import type { Key, Tag } from './key.ts'
+import { requestedAlias } from './key-id.ts'
 
 /** Values of condition keys by lower-cased name, as policies are asked with them. */
 export type Conditions = Map<string, readonly string[]>
@@ -34,16 +36,36 @@ export function addKeyConditions(
   conditions.set('kms:multiregion', ['false'])
 }
 
+export function addResourceAliases(conditions: Conditions, aliases: readonly Alias[]): void {
+  if (aliases.length === 0) return
+  conditions.set(
+    'kms:resourcealiases',
+    aliases.map(({ aliasName }) => aliasName),
+  )
+}
+
+/** The alias by which the request names the key, if it does, as `alias/…`. */
+export function addRequestAlias(conditions: Conditions, keyId: string | undefined): void {
+  const requested = keyId === undefined ? undefined : requestedAlias(keyId)
+  if (requested !== undefined) conditions.set('kms:requestalias', [requested])
+}
+
 export function addResourceTags(conditions: Conditions, tags: readonly Tag[]): void {
   for (const { tagKey, tagValue } of tags)
-    conditions.set(`aws:resourcetag/${tagKey.toLowerCase()}`, [tagValue])
+    addValue(conditions, `aws:resourcetag/${tagKey.toLowerCase()}`, tagValue)
 }
 
 export function addRequestTags(conditions: Conditions, tags: readonly Tag[]): void {
-  if (tags.length === 0) return
-  conditions.set('aws:tagkeys', [...new Set(tags.map((tag) => tag.tagKey))])
+  addTagKeys(
+    conditions,
+    tags.map(({ tagKey }) => tagKey),
+  )
   for (const { tagKey, tagValue } of tags)
-    conditions.set(`aws:requesttag/${tagKey.toLowerCase()}`, [tagValue])
+    addValue(conditions, `aws:requesttag/${tagKey.toLowerCase()}`, tagValue)
+}
+
+export function addTagKeys(conditions: Conditions, tagKeys: readonly string[]): void {
+  if (tagKeys.length > 0) conditions.set('aws:tagkeys', [...new Set(tagKeys)])
 }
 
 /**
@@ -60,8 +82,11 @@ export function addEncryptionContext(
     'kms:encryptioncontextkeys',
     pairs.map(([key]) => key),
   )
-  for (const [key, value] of pairs) {
-    const name = `kms:encryptioncontext:${key.toLowerCase()}`
-    conditions.set(name, [...(conditions.get(name) ?? []), value])
-  }
+  for (const [key, value] of pairs)
+    addValue(conditions, `kms:encryptioncontext:${key.toLowerCase()}`, value)
+}
+
+/** AT-Z10: tags and context keys that differ in case only are values of one condition key, and each of them counts. */
+function addValue(conditions: Conditions, name: string, value: string): void {
+  conditions.set(name, [...(conditions.get(name) ?? []), value])
 }

@@ -1,12 +1,15 @@
-import type { Key, KeyMaterial } from './key.ts'
+import { agreedNow } from './heartbeat.ts'
+import type { Key, KeyMaterial, RotationType } from './key.ts'
 import { keyNotFound } from './key-id.ts'
 import { assertState } from './key-state.ts'
 import type { KeyDraft } from './key-storage.ts'
 import type { KmsContext } from './kms-context.ts'
 import { KmsError } from './kms-error.ts'
 import { makeMaterial } from './make-material.ts'
+import { followingSchedule, isRotationDue } from './rotation-schedule.ts'
 
 const MOST_ON_DEMAND_ROTATIONS = 25 // KMS-45
+const CONFLICT_MS = 20 * 60 * 1000 // as AWS documents ConflictException
 
 /** What else belongs into the transaction that makes the new material current. */
 type Commit<T> = (draft: KeyDraft, rotated: Key) => T
@@ -22,9 +25,10 @@ export function rotateOnDemand<T>(
 ): Promise<T> {
   return context.sections.enter(keyArn, async () => {
     const key = context.storage.snapshot.findKey(keyArn)
-    assertRotatable(key, keyArn)
-    return rotate(context, key, (draft, latest) => {
-      assertRotatable(latest, keyArn)
+    assertRotatable(context, key, keyArn)
+    const check = (latest: Key | undefined) => assertRotatable(context, latest, keyArn)
+    return rotate(context, key, 'ON_DEMAND', check, (draft, latest) => {
+      check(latest)
       const onDemandRotations = latest.onDemandRotations + 1
       return commit(draft, draft.putKey({ ...latest, onDemandRotations }))
     })
@@ -39,16 +43,54 @@ export function rotateSpentMaterial<T>(
 ): Promise<T | undefined> {
   return context.sections.enter(spent.keyArn, async () => {
     const key = context.storage.snapshot.findKey(spent.keyArn)
-    if (key?.currentMaterialId !== spent.material.materialId || key.state !== 'Enabled')
-      return undefined
-    return rotate(context, key, commit)
+    const isSpent = (latest: Key | undefined): latest is Key =>
+      latest?.currentMaterialId === spent.material.materialId && latest.state === 'Enabled'
+    if (!isSpent(key)) return undefined
+    const check = (latest: Key | undefined) => {
+      if (!isSpent(latest)) throw conflict(spent.keyArn)
+    }
+    try {
+      return await rotate(context, key, 'AUTOMATIC', check, commit)
+    } catch (error) {
+      if (!isSpent(context.storage.snapshot.findKey(key.arn))) return undefined // somebody was faster
+      throw error
+    }
+  })
+}
+
+/**
+ * Rotates a key whose date has come and sets the next date, in one transaction; undefined when it is not due. Of several passes
+ * at once, also in several daemons, only one can move a date on: what the others made is taken back (FM-F28).
+ */
+export function rotateDueKey<T>(
+  context: KmsContext,
+  keyArn: string,
+  commit: Commit<T>,
+): Promise<T | undefined> {
+  return context.sections.enter(keyArn, async () => {
+    const key = context.storage.snapshot.findKey(keyArn)
+    if (!key || !isRotationDue(key, agreedNow(context))) return undefined
+    const check = (latest: Key | undefined) => {
+      if (!latest || !isRotationDue(latest, agreedNow(context))) throw conflict(keyArn)
+    }
+    return rotate(context, key, 'AUTOMATIC', check, (draft, latest) => {
+      const now = agreedNow(context)
+      if (!latest.rotationSchedule || !isRotationDue(latest, now)) throw conflict(keyArn)
+      const rotationSchedule = followingSchedule(latest.rotationSchedule, now)
+      return commit(draft, draft.putKey({ ...latest, rotationSchedule }))
+    })
   })
 }
 
 /** KMS-26: existence, then state, then what the key allows. */
-export function assertRotatable(key: Key | undefined, arn: string): asserts key is Key {
+export function assertRotatable(
+  context: KmsContext,
+  key: Key | undefined,
+  arn: string,
+): asserts key is Key {
   if (!key) throw keyNotFound(arn)
   assertState(key, 'RotateKeyOnDemand')
+  if (isRotationDue(key, agreedNow(context) + CONFLICT_MS)) throw conflict(arn)
   if (key.onDemandRotations >= MOST_ON_DEMAND_ROTATIONS)
     throw new KmsError(
       'LimitExceededException',
@@ -56,11 +98,25 @@ export function assertRotatable(key: Key | undefined, arn: string): asserts key 
     )
 }
 
-function rotate<T>(context: KmsContext, key: Key, commit: Commit<T>): Promise<T> {
-  return makeMaterial(context, key, 'rotate', (draft, made) => {
+function conflict(arn: string): KmsError {
+  return new KmsError(
+    'ConflictException',
+    `An automatic rotation of ${arn} is in progress or about to begin.`,
+  )
+}
+
+function rotate<T>(
+  context: KmsContext,
+  key: Key,
+  type: RotationType,
+  check: (latest: Key | undefined) => void,
+  commit: Commit<T>,
+): Promise<T> {
+  const stillWanted = (draft: KeyDraft) => check(draft.findKey(key.arn)) // another daemon may have been faster
+  return makeMaterial(context, key, 'rotate', stillWanted, (draft, made) => {
     const latest = draft.findKey(key.arn)
     if (!latest) throw keyNotFound(key.arn)
-    draft.putMaterial(made)
+    draft.putMaterial({ ...made, rotation: { type, at: context.clock.now() } })
     return commit(draft, draft.putKey({ ...latest, currentMaterialId: made.material.materialId }))
   })
 }

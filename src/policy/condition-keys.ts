@@ -36,6 +36,7 @@ const CONDITION_KEYS = {
   'kms:reencryptonsamekey': { type: 'boolean' },
   'kms:requestalias': { type: 'string' },
   'kms:resourcealiases': { type: 'string', multiValued: true },
+  'kms:rotationperiodindays': { type: 'numeric' },
   'kms:schedulekeydeletionpendingwindowindays': { type: 'numeric' },
   'kms:viaservice': { type: 'string' },
 } as const satisfies Record<string, ConditionKey>

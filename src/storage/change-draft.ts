@@ -1,14 +1,24 @@
+import type { Alias } from '../kms/alias.ts'
 import type { AuditLine } from '../kms/audit-trail.ts'
-import type { Key, KeyMaterial, Tombstone } from '../kms/key.ts'
+import type { Key, KeyMaterial, LastUse, Tombstone } from '../kms/key.ts'
 import type { Intent } from '../kms/key-storage.ts'
+import { byAliasName } from './alias-index.ts'
 import type { Change, Instance } from './change.ts'
 import { materialName, withMaterial } from './memory-snapshot.ts'
 import type { PrincipalRecord, StorageDraft, StorageSnapshot } from './storage.ts'
 
 /** What a draft reads from: the committed state, or a draft that will be committed before it in the same transaction. */
-type Ground = Pick<
+export type Ground = Pick<
   StorageSnapshot,
-  'findKey' | 'findMaterial' | 'materialsOf' | 'findTombstone' | 'findPrincipal' | 'lineage'
+  | 'findKey'
+  | 'findMaterial'
+  | 'materialsOf'
+  | 'findTombstone'
+  | 'findLastUse'
+  | 'findAlias'
+  | 'aliasesOf'
+  | 'findPrincipal'
+  | 'lineage'
 >
 
 /** Collects what one change writes and shows it, over its ground, to the change itself. */
@@ -20,6 +30,8 @@ export class ChangeDraft implements StorageDraft {
   readonly #materials = new Map<string, KeyMaterial | undefined>()
   readonly #materialsByKey = new Map<string, readonly KeyMaterial[]>()
   readonly #tombstones = new Map<string, Tombstone>()
+  readonly #lastUses = new Map<string, LastUse>()
+  readonly #aliases = new Map<string, Alias | undefined>()
   readonly #principals = new Map<string, PrincipalRecord | undefined>()
 
   constructor(ground: Ground) {
@@ -49,6 +61,23 @@ export class ChangeDraft implements StorageDraft {
     return this.#tombstones.get(arn) ?? this.#ground.findTombstone(arn)
   }
 
+  findLastUse(keyArn: string): LastUse | undefined {
+    return this.#lastUses.get(keyArn) ?? this.#ground.findLastUse(keyArn)
+  }
+
+  findAlias(arn: string): Alias | undefined {
+    return this.#aliases.has(arn) ? this.#aliases.get(arn) : this.#ground.findAlias(arn)
+  }
+
+  aliasesOf(keyArn: string): readonly Alias[] {
+    const before = this.#ground.aliasesOf(keyArn)
+    if (this.#aliases.size === 0) return before
+    const untouched = before.filter(({ arn }) => !this.#aliases.has(arn))
+    const touched = [...this.#aliases.values()].filter((alias) => alias !== undefined)
+    const mine = touched.filter(({ targetKeyArn }) => targetKeyArn === keyArn)
+    return [...untouched, ...mine].sort(byAliasName)
+  }
+
   findPrincipal(accessKeyId: string): PrincipalRecord | undefined {
     return this.#principals.has(accessKeyId)
       ? this.#principals.get(accessKeyId)
@@ -74,8 +103,25 @@ export class ChangeDraft implements StorageDraft {
     this.changes.push({ kind: 'material', material, isNew })
   }
 
+  putLastUse(keyArn: string, use: LastUse): void {
+    this.#lastUses.set(keyArn, use)
+    this.changes.push({ kind: 'last-use', keyArn, use })
+  }
+
+  putAlias(alias: Alias): void {
+    const isNew = this.findAlias(alias.arn) === undefined
+    this.#aliases.set(alias.arn, alias)
+    this.changes.push({ kind: 'alias', alias, isNew })
+  }
+
+  removeAlias(aliasArn: string): void {
+    this.#aliases.set(aliasArn, undefined)
+    this.changes.push({ kind: 'drop-alias', aliasArn })
+  }
+
   buryKey(tombstone: Tombstone): void {
     const { arn, region } = tombstone
+    for (const alias of this.aliasesOf(arn)) this.#aliases.set(alias.arn, undefined)
     for (const { material } of this.materialsOf(arn))
       this.#materials.set(materialName(region, material.materialId), undefined)
     this.#materialsByKey.set(arn, [])
@@ -123,6 +169,10 @@ export class ChangeDraft implements StorageDraft {
 
   putAnchors(tokenSerial: string, anchors: unknown): void {
     this.changes.push({ kind: 'anchors', tokenSerial, anchors })
+  }
+
+  putLoginLatch(tokenSerial: string, latch: unknown): void {
+    this.changes.push({ kind: 'latch', tokenSerial, latch })
   }
 
   #setInstance(instance: Partial<Instance>): void {

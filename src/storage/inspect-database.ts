@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import Sqlite from 'better-sqlite3'
-import { appliedMigrations, assertKnown, integrityProblems, StorageError } from './sqlite-file.ts'
+import { appliedMigrations, assertKnown, integrityProblems } from './sqlite-file.ts'
+import { StorageError } from './storage-error.ts'
 import type { InstanceRow } from './tables.ts'
 
 /** What a database file says of itself, before it is put in the place of another. */

@@ -1,5 +1,7 @@
-import type { Key, KeyMaterial, Tombstone } from '../kms/key.ts'
+import type { Alias } from '../kms/alias.ts'
+import type { Key, KeyMaterial, LastUse, Tombstone } from '../kms/key.ts'
 import type { Intent } from '../kms/key-storage.ts'
+import { AliasIndex } from './alias-index.ts'
 import type { Change, Instance } from './change.ts'
 import type { PrincipalRecord, StorageSnapshot } from './storage.ts'
 
@@ -12,10 +14,13 @@ export class MemorySnapshot implements StorageSnapshot {
   readonly #scopes = new Map<string, Scope>()
   readonly #materials = new Map<string, KeyMaterial>()
   readonly #materialsByKey = new Map<string, readonly KeyMaterial[]>()
+  readonly #aliases = new AliasIndex()
   readonly #intents = new Map<string, Intent>()
   readonly #tombstones = new Map<string, Tombstone>()
+  readonly #lastUses = new Map<string, LastUse>()
   readonly #principals = new Map<string, PrincipalRecord>()
   readonly #anchors = new Map<string, unknown>()
+  readonly #latches = new Map<string, unknown>()
 
   constructor(version: number, instance: Instance, markerSecret: Buffer) {
     this.#version = version
@@ -39,6 +44,10 @@ export class MemorySnapshot implements StorageSnapshot {
     return this.#instance.heartbeat
   }
 
+  get usesRecordedSince(): number {
+    return this.#instance.usesRecordedSince
+  }
+
   findKey(arn: string): Key | undefined {
     return this.#keys.get(arn)
   }
@@ -53,6 +62,22 @@ export class MemorySnapshot implements StorageSnapshot {
 
   keysIn(accountId: string, region: string): readonly Key[] {
     return this.#scopes.get(scopeName({ accountId, region }))?.sorted() ?? []
+  }
+
+  countKeysIn(accountId: string, region: string): number {
+    return this.#scopes.get(scopeName({ accountId, region }))?.size ?? 0
+  }
+
+  findAlias(arn: string): Alias | undefined {
+    return this.#aliases.find(arn)
+  }
+
+  aliasesOf(keyArn: string): readonly Alias[] {
+    return this.#aliases.of(keyArn)
+  }
+
+  aliasesIn(accountId: string, region: string): readonly Alias[] {
+    return this.#aliases.in(accountId, region)
   }
 
   allKeys(): Iterable<Key> {
@@ -71,6 +96,10 @@ export class MemorySnapshot implements StorageSnapshot {
     return this.#tombstones.get(arn)
   }
 
+  findLastUse(keyArn: string): LastUse | undefined {
+    return this.#lastUses.get(keyArn)
+  }
+
   findPrincipal(accessKeyId: string): PrincipalRecord | undefined {
     return this.#principals.get(accessKeyId)
   }
@@ -81,6 +110,10 @@ export class MemorySnapshot implements StorageSnapshot {
 
   findAnchors(tokenSerial: string): unknown {
     return this.#anchors.get(tokenSerial)
+  }
+
+  findLoginLatch(tokenSerial: string): unknown {
+    return this.#latches.get(tokenSerial)
   }
 
   /** Shows what was just committed as `version`. */
@@ -97,6 +130,13 @@ export class MemorySnapshot implements StorageSnapshot {
         return this.#putMaterial(change.material)
       case 'bury':
         return this.#bury(change.tombstone)
+      case 'last-use':
+        this.#lastUses.set(change.keyArn, change.use)
+        return
+      case 'alias':
+        return this.#aliases.put(change.alias)
+      case 'drop-alias':
+        return this.#aliases.remove(change.aliasArn)
       case 'intent':
         this.#intents.set(change.intent.intentId, change.intent)
         return
@@ -111,6 +151,10 @@ export class MemorySnapshot implements StorageSnapshot {
         return
       case 'anchors':
         this.#anchors.set(change.tokenSerial, change.anchors)
+        return
+      case 'latch':
+        if (change.latch === undefined) this.#latches.delete(change.tokenSerial)
+        else this.#latches.set(change.tokenSerial, change.latch)
         return
       case 'instance':
         this.#instance = { ...this.#instance, ...change.instance }
@@ -128,9 +172,12 @@ export class MemorySnapshot implements StorageSnapshot {
     scope.put(key)
   }
 
-  #putMaterial(material: KeyMaterial): void {
-    const { region, keyArn } = material
-    const { materialId } = material.material
+  #putMaterial(changed: KeyMaterial): void {
+    const { region, keyArn } = changed
+    const { materialId } = changed.material
+    // One object for as long as the process lives, also when another daemon tells of it anew.
+    const known = this.findMaterial(region, materialId)
+    const material = known ? { ...changed, material: known.material } : changed
     this.#materials.set(materialName(region, materialId), material)
     this.#materialsByKey.set(keyArn, withMaterial(this.materialsOf(keyArn), material))
   }
@@ -141,6 +188,8 @@ export class MemorySnapshot implements StorageSnapshot {
       this.#materials.delete(materialName(region, material.materialId))
     this.#materialsByKey.delete(arn)
     this.#keys.delete(arn)
+    this.#aliases.removeOf(arn)
+    this.#lastUses.delete(arn)
     this.#scopes.get(scopeName(tombstone))?.remove(arn)
     this.#tombstones.set(arn, tombstone)
   }
@@ -150,6 +199,10 @@ export class MemorySnapshot implements StorageSnapshot {
 class Scope {
   readonly #keys = new Map<string, Key>()
   #sorted: readonly Key[] | undefined
+
+  get size(): number {
+    return this.#keys.size
+  }
 
   put(key: Key): void {
     this.#keys.set(key.arn, key)

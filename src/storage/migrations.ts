@@ -1,4 +1,4 @@
-import type { Kysely } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import type { Migration } from 'kysely/migration'
 
 /**
@@ -7,6 +7,9 @@ import type { Migration } from 'kysely/migration'
  */
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0001-foundation': { up: foundation },
+  '0002-aliases': { up: aliases },
+  '0003-rotation-and-last-use': { up: rotationAndLastUse },
+  '0004-fleet': { up: fleet },
 }
 
 async function foundation(db: Kysely<never>): Promise<void> {
@@ -90,5 +93,73 @@ async function foundation(db: Kysely<never>): Promise<void> {
     .addColumn('event_id', 'varchar(36)', (column) => column.primaryKey())
     .addColumn('at', 'bigint', (column) => column.notNull())
     .addColumn('line', 'text', (column) => column.notNull())
+    .execute()
+}
+
+async function rotationAndLastUse(db: Kysely<never>): Promise<void> {
+  const { schema } = db
+  await schema.alterTable('kms_key').addColumn('rotation_period_days', 'integer').execute()
+  await schema.alterTable('kms_key').addColumn('next_rotation_at', 'bigint').execute()
+  await schema.alterTable('key_material').addColumn('rotation_type', 'varchar(64)').execute()
+  await schema.alterTable('key_material').addColumn('rotated_at', 'bigint').execute()
+  // Until now every rotation was asked for, but for those at the encryption limit, which nobody has reached yet.
+  await sql`
+    update key_material set rotation_type = 'ON_DEMAND', rotated_at = created_at
+    where lineage > (
+      select min(elder.lineage) from key_material elder where elder.key_arn = key_material.key_arn
+    )`.execute(db)
+  await schema
+    .createTable('key_last_use')
+    .addColumn('key_arn', 'varchar(255)', (column) =>
+      column.primaryKey().references('kms_key.arn').onDelete('cascade'),
+    )
+    .addColumn('operation', 'varchar(64)', (column) => column.notNull())
+    .addColumn('at', 'bigint', (column) => column.notNull())
+    .addColumn('event_id', 'varchar(36)')
+    .addColumn('request_id', 'varchar(36)', (column) => column.notNull())
+    .execute()
+  await schema
+    .alterTable('instance')
+    .addColumn('uses_recorded_since', 'bigint', (column) => column.notNull().defaultTo(0))
+    .execute()
+  // A new database has no instance row yet: there the uses of a key are recorded from its birth on.
+  await sql`update instance set uses_recorded_since = ${Date.now()}`.execute(db)
+}
+
+async function aliases({ schema }: Kysely<never>): Promise<void> {
+  await schema
+    .createTable('kms_alias')
+    .addColumn('arn', 'varchar(512)', (column) => column.primaryKey())
+    .addColumn('alias_name', 'varchar(256)', (column) => column.notNull())
+    .addColumn('account_id', 'varchar(12)', (column) => column.notNull())
+    .addColumn('region', 'varchar(64)', (column) => column.notNull())
+    .addColumn('target_key_arn', 'varchar(255)', (column) =>
+      column.notNull().references('kms_key.arn').onDelete('cascade'),
+    )
+    .addColumn('created_at', 'bigint', (column) => column.notNull())
+    .addColumn('last_updated_at', 'bigint', (column) => column.notNull())
+    .execute()
+  await schema.createIndex('kms_alias_target').on('kms_alias').column('target_key_arn').execute()
+}
+
+/** What several daemons on one database tell each other. */
+async function fleet({ schema }: Kysely<never>): Promise<void> {
+  await schema
+    .createTable('change_log')
+    .addColumn('version', 'bigint', (column) => column.primaryKey())
+    .addColumn('changes', 'text', (column) => column.notNull())
+    .execute()
+  await schema
+    .createTable('login_latch')
+    .addColumn('token_serial', 'varchar(64)', (column) => column.primaryKey())
+    .addColumn('latch', 'text', (column) => column.notNull())
+    .execute()
+  await schema
+    .alterTable('instance')
+    .addColumn('token_fence', 'bigint', (column) => column.notNull().defaultTo(0))
+    .execute()
+  await schema
+    .alterTable('audit_outbox')
+    .addColumn('daemon', 'varchar(512)', (column) => column.notNull().defaultTo(''))
     .execute()
 }

@@ -1,6 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import type { Kysely } from 'kysely'
 import { loadSnapshot } from './load-snapshot.ts'
+import { PostgresConnections } from './postgres-connections.ts'
+import { migratePostgres } from './postgres-migration.ts'
+import { loadWhole, type PostgresEvents, PostgresStorage } from './postgres-storage.ts'
 import { copyDatabase, integrityProblems, kyselyOf, migrate, openSqlite } from './sqlite-file.ts'
 import { SqliteStorage } from './sqlite-storage.ts'
 import type { Storage } from './storage.ts'
@@ -18,6 +21,7 @@ export async function openStorage({ path }: { readonly path: string }): Promise<
     return new SqliteStorage(db, await loadSnapshot(db), {
       copy: (toPath) => copyDatabase(sqlite, toPath),
       integrityProblems: () => integrityProblems(sqlite),
+      describe: () => `SQLite, ${path}`,
     })
   } catch (error) {
     await db.destroy()
@@ -25,10 +29,37 @@ export async function openStorage({ path }: { readonly path: string }): Promise<
   }
 }
 
+export interface PostgresOptions {
+  /** `postgres://user:password@host:port/database`, with the parameters that libpq knows. */
+  readonly url: string
+  /** This daemon among those that share the database, the same after each start. */
+  readonly daemon?: string
+  readonly events?: PostgresEvents
+}
+
+/**
+ * Opens a PostgreSQL database that several daemons may share, makes or migrates its tables as needed, and reads it into memory.
+ * Throws DatabaseAway while it does not answer, StorageError for a database that this program cannot use.
+ */
+export async function openPostgresStorage(options: PostgresOptions): Promise<Storage> {
+  const connections = new PostgresConnections(options.url)
+  try {
+    await migratePostgres(connections)
+    await ensureInstance(connections.db)
+    return new PostgresStorage({
+      connections,
+      snapshot: await loadWhole(connections.db),
+      daemon: options.daemon ?? '',
+      events: options.events ?? {},
+    })
+  } catch (error) {
+    await connections.close()
+    throw error
+  }
+}
+
 /** Gives a new database its identity. */
 async function ensureInstance(db: Kysely<Tables>): Promise<void> {
-  const existing = await db.selectFrom('instance').select('id').executeTakeFirst()
-  if (existing) return
   await db
     .insertInto('instance')
     .values({
@@ -38,6 +69,8 @@ async function ensureInstance(db: Kysely<Tables>): Promise<void> {
       lineage: 0,
       heartbeat: 0,
       marker_secret: randomBytes(MARKER_SECRET_BYTES).toString('base64'),
+      uses_recorded_since: 0,
     })
+    .onConflict((conflict) => conflict.column('id').doNothing()) // of two daemons that begin, one is first
     .execute()
 }

@@ -1,7 +1,15 @@
-import type { Key, KeyMaterial, Tombstone } from '../kms/key.ts'
+import type { Alias } from '../kms/alias.ts'
+import type { Key, KeyMaterial, LastUse, Tombstone } from '../kms/key.ts'
 import type { Intent } from '../kms/key-storage.ts'
 import type { PrincipalRecord } from './storage.ts'
-import type { KeyRow, MaterialRow, PrincipalRow, TombstoneRow } from './tables.ts'
+import type {
+  AliasRow,
+  KeyRow,
+  LastUseRow,
+  MaterialRow,
+  PrincipalRow,
+  TombstoneRow,
+} from './tables.ts'
 
 /** Records as rows and back. What a row holds was written by us: names of states, specs and schemes are taken at their word. */
 
@@ -22,6 +30,8 @@ export function keyRow(key: Key): KeyRow {
     tags: JSON.stringify(key.tags),
     current_material_id: key.currentMaterialId,
     on_demand_rotations: key.onDemandRotations,
+    rotation_period_days: key.rotationSchedule?.periodDays ?? null,
+    next_rotation_at: key.rotationSchedule?.nextAt ?? null,
     row_version: key.rowVersion,
   }
 }
@@ -43,7 +53,32 @@ export function keyOf(row: KeyRow): Key {
     tags: JSON.parse(row.tags),
     currentMaterialId: row.current_material_id,
     onDemandRotations: row.on_demand_rotations,
+    rotationSchedule: scheduleOf(row),
     rowVersion: row.row_version,
+  }
+}
+
+export function aliasRow(alias: Alias): AliasRow {
+  return {
+    arn: alias.arn,
+    alias_name: alias.aliasName,
+    account_id: alias.accountId,
+    region: alias.region,
+    target_key_arn: alias.targetKeyArn,
+    created_at: alias.createdAt,
+    last_updated_at: alias.lastUpdatedAt,
+  }
+}
+
+export function aliasOf(row: AliasRow): Alias {
+  return {
+    arn: row.arn,
+    aliasName: row.alias_name,
+    accountId: row.account_id,
+    region: row.region,
+    targetKeyArn: row.target_key_arn,
+    createdAt: row.created_at,
+    lastUpdatedAt: row.last_updated_at,
   }
 }
 
@@ -58,6 +93,8 @@ export function materialRow({ material, ...facts }: KeyMaterial): MaterialRow {
     lineage: facts.lineage,
     created_at: facts.createdAt,
     encryptions_reserved: facts.encryptionsReserved,
+    rotation_type: facts.rotation?.type ?? null,
+    rotated_at: facts.rotation?.at ?? null,
   }
 }
 
@@ -74,6 +111,36 @@ export function materialOf(row: MaterialRow): KeyMaterial {
     lineage: row.lineage,
     createdAt: row.created_at,
     encryptionsReserved: row.encryptions_reserved,
+    rotation: rotationOf(row),
+  }
+}
+
+function scheduleOf(row: KeyRow): Key['rotationSchedule'] {
+  const { rotation_period_days: periodDays, next_rotation_at: nextAt } = row
+  return periodDays === null || nextAt === null ? undefined : { periodDays, nextAt }
+}
+
+function rotationOf({ rotation_type: type, rotated_at: at }: MaterialRow): KeyMaterial['rotation'] {
+  if (type === null || at === null) return undefined
+  return { type: type as NonNullable<KeyMaterial['rotation']>['type'], at }
+}
+
+export function lastUseRow(keyArn: string, use: LastUse): LastUseRow {
+  return {
+    key_arn: keyArn,
+    operation: use.operation,
+    at: use.at,
+    event_id: use.eventId ?? null,
+    request_id: use.requestId,
+  }
+}
+
+export function lastUseOf(row: LastUseRow): LastUse {
+  return {
+    operation: row.operation as LastUse['operation'],
+    at: row.at,
+    eventId: row.event_id ?? undefined,
+    requestId: row.request_id,
   }
 }
 

@@ -3,18 +3,11 @@ import Sqlite from 'better-sqlite3'
 import { Kysely, SqliteDialect } from 'kysely'
 import { Migrator } from 'kysely/migration'
 import { MIGRATIONS } from './migrations.ts'
+import { StorageError } from './storage-error.ts'
 import type { Tables } from './tables.ts'
 
 const PRIVATE_MODE = 0o600
 const BUSY_TIMEOUT_MS = 5000
-
-/** The database cannot be opened or copied, for a reason that the operator can read and act on. */
-export class StorageError extends Error {
-  constructor(message: string, cause?: unknown) {
-    super(message, { cause })
-    this.name = 'StorageError'
-  }
-}
 
 /** Opens the file, or makes it with mode 0600; SQLite gives its WAL the same mode. */
 export function openSqlite(path: string): Sqlite.Database {

@@ -20,6 +20,8 @@ export interface StorageSnapshot extends KeySnapshot {
   allPrincipals(): Iterable<PrincipalRecord>
   /** What `token init` made in the token of that serial: JSON that only `token/` understands. */
   findAnchors(tokenSerial: string): unknown
+  /** A refused login that daemons on this storage tell each other: JSON that only `token/` understands. */
+  findLoginLatch(tokenSerial: string): unknown
 }
 
 export interface StorageDraft extends KeyDraft {
@@ -27,6 +29,8 @@ export interface StorageDraft extends KeyDraft {
   putPrincipal(principal: PrincipalRecord): void
   removePrincipal(accessKeyId: string): void
   putAnchors(tokenSerial: string, anchors: unknown): void
+  /** undefined opens it. */
+  putLoginLatch(tokenSerial: string, latch: unknown): void
   /** For a rebuild: takes the identity and the lineage that the token's records name. */
   adoptInstance(instanceId: string, lineage: number): void
 }
@@ -34,13 +38,23 @@ export interface StorageDraft extends KeyDraft {
 export interface Storage extends KeyStorage {
   readonly snapshot: StorageSnapshot
   readonly outbox: AuditOutbox
+  /** Several daemons may work on it at once: what this process did not do, another one may be doing. */
+  readonly isShared: boolean
+  /** False while the database does not answer: reads go on from the snapshot, changes are refused (FM-F47). */
+  readonly isConnected: boolean
   change<T>(work: (draft: StorageDraft) => T, options?: ChangeOptions): Promise<T>
+  /** Resolves when the snapshot shows everything that was committed before, by whomever. */
+  refresh(): Promise<void>
+  /** Runs `work` while no other daemon on this storage is in such a work: one login at a time in a fleet (ARCH-D4). */
+  withLoginLock<T>(work: () => Promise<T>): Promise<T>
   /** Refuses every change but bookkeeping until it is called with undefined (FM-F30). */
   setReadOnly(reason: string | undefined): void
   /** A consistent copy of the whole database, mode 0600, while everything goes on. Refuses to overwrite. */
   backup(toPath: string): Promise<void>
   /** Problems that the database engine finds in its own file; empty when it is sound. */
   checkIntegrity(): Promise<readonly string[]>
+  /** The engine, where it is, and how far this process is behind it, in words for an operator. */
+  describe(): Promise<string>
   /** Waits for changes under way, then closes. */
   close(): Promise<void>
 }

@@ -1,13 +1,21 @@
+import type { Generated } from 'kysely'
+
 /** The rows of the database. Times are epoch milliseconds; lists and records are JSON in text columns. */
 export interface Tables {
   instance: InstanceRow
   token_anchor: { token_serial: string; anchors: string }
   kms_key: KeyRow
   key_material: MaterialRow
+  kms_alias: AliasRow
   intent: { intent_id: string; payload: string; created_at: number }
   tombstone: TombstoneRow
   principal: PrincipalRow
-  audit_outbox: { event_id: string; at: number; line: string }
+  key_last_use: LastUseRow
+  /** Of the daemon that made the change and delivers its record. */
+  audit_outbox: { event_id: string; at: number; line: string; daemon: Generated<string> }
+  /** PostgreSQL only: what each version changed, for the other daemons. The oldest versions are removed. */
+  change_log: { version: number; changes: string }
+  login_latch: { token_serial: string; latch: string }
 }
 
 /** Always exactly one row, of id 1. */
@@ -19,6 +27,9 @@ export interface InstanceRow {
   heartbeat: number
   /** Base64, as `proof` below: one type of column for bytes that every engine has. */
   marker_secret: string
+  uses_recorded_since: number
+  /** Counted on by whoever gets the right to write to the token. */
+  token_fence: Generated<number>
 }
 
 export interface KeyRow {
@@ -37,7 +48,19 @@ export interface KeyRow {
   tags: string
   current_material_id: string
   on_demand_rotations: number
+  rotation_period_days: number | null
+  next_rotation_at: number | null
   row_version: number
+}
+
+export interface AliasRow {
+  arn: string
+  alias_name: string
+  account_id: string
+  region: string
+  target_key_arn: string
+  created_at: number
+  last_updated_at: number
 }
 
 export interface MaterialRow {
@@ -50,6 +73,16 @@ export interface MaterialRow {
   lineage: number
   created_at: number
   encryptions_reserved: number
+  rotation_type: string | null
+  rotated_at: number | null
+}
+
+export interface LastUseRow {
+  key_arn: string
+  operation: string
+  at: number
+  event_id: string | null
+  request_id: string
 }
 
 export interface TombstoneRow {

@@ -1,6 +1,14 @@
 import type { Transaction } from 'kysely'
 import type { Change, Instance } from './change.ts'
-import { intentRow, keyRow, materialRow, principalRow, tombstoneRow } from './rows.ts'
+import {
+  aliasRow,
+  intentRow,
+  keyRow,
+  lastUseRow,
+  materialRow,
+  principalRow,
+  tombstoneRow,
+} from './rows.ts'
 import type { Tables } from './tables.ts'
 
 /** Somebody else wrote into the database since it was read: this process must not go on from what it remembers. */
@@ -13,13 +21,14 @@ export class StorageConflict extends Error {
 
 type Writer = Transaction<Tables>
 
-/** Writes the changes in order and counts the version on from `version`. Throws StorageConflict. */
+/** Writes the changes in order and counts the version on from `version`; `daemon` is who delivers audit records. Throws StorageConflict. */
 export async function writeChanges(
   db: Writer,
   version: number,
   changes: readonly Change[],
+  daemon = '',
 ): Promise<void> {
-  for (const change of changes) await writeChange(db, change)
+  for (const change of changes) await writeChange(db, change, daemon)
   const counted = await db
     .updateTable('instance')
     .set({ version: version + 1 })
@@ -28,16 +37,24 @@ export async function writeChanges(
   if (counted.numUpdatedRows !== 1n) throw new StorageConflict('its version')
 }
 
-async function writeChange(db: Writer, change: Change): Promise<void> {
+async function writeChange(db: Writer, change: Change, daemon: string): Promise<void> {
   switch (change.kind) {
     case 'key':
       return writeKey(db, change)
     case 'material':
       return writeMaterial(db, change)
     case 'bury':
+      await db.deleteFrom('kms_alias').where('target_key_arn', '=', change.tombstone.arn).execute()
       await db.deleteFrom('key_material').where('key_arn', '=', change.tombstone.arn).execute()
       await db.deleteFrom('kms_key').where('arn', '=', change.tombstone.arn).execute()
       await db.insertInto('tombstone').values(tombstoneRow(change.tombstone)).execute()
+      return
+    case 'last-use':
+      return writeLastUse(db, change)
+    case 'alias':
+      return writeAlias(db, change)
+    case 'drop-alias':
+      await db.deleteFrom('kms_alias').where('arn', '=', change.aliasArn).execute()
       return
     case 'intent':
       await db.insertInto('intent').values(intentRow(change.intent)).execute()
@@ -52,13 +69,20 @@ async function writeChange(db: Writer, change: Change): Promise<void> {
       return
     case 'anchors':
       return writeAnchors(db, change)
+    case 'latch':
+      return writeLatch(db, change)
     case 'instance':
       await db.updateTable('instance').set(instanceColumns(change.instance)).execute()
       return
     case 'audit':
       await db
         .insertInto('audit_outbox')
-        .values({ event_id: change.line.eventId, at: change.line.at, line: change.line.text })
+        .values({
+          event_id: change.line.eventId,
+          at: change.line.at,
+          line: change.line.text,
+          daemon,
+        })
         .execute()
       return
   }
@@ -97,6 +121,24 @@ async function writeMaterial(
     .execute()
 }
 
+async function writeLastUse(
+  db: Writer,
+  { keyArn, use }: Change & { kind: 'last-use' },
+): Promise<void> {
+  const row = lastUseRow(keyArn, use)
+  await db
+    .insertInto('key_last_use')
+    .values(row)
+    .onConflict((conflict) => conflict.column('key_arn').doUpdateSet(row))
+    .execute()
+}
+
+async function writeAlias(db: Writer, { alias, isNew }: Change & { kind: 'alias' }): Promise<void> {
+  const row = aliasRow(alias)
+  if (isNew) await db.insertInto('kms_alias').values(row).execute()
+  else await db.updateTable('kms_alias').set(row).where('arn', '=', row.arn).execute()
+}
+
 async function writePrincipal(
   db: Writer,
   { principal, isNew }: Change & { kind: 'principal' },
@@ -120,6 +162,16 @@ async function writeAnchors(
     .insertInto('token_anchor')
     .values({ token_serial: tokenSerial, anchors: JSON.stringify(anchors) })
     .execute()
+}
+
+async function writeLatch(
+  db: Writer,
+  { tokenSerial, latch }: Change & { kind: 'latch' },
+): Promise<void> {
+  await db.deleteFrom('login_latch').where('token_serial', '=', tokenSerial).execute()
+  if (latch === undefined) return
+  const row = { token_serial: tokenSerial, latch: JSON.stringify(latch) }
+  await db.insertInto('login_latch').values(row).execute()
 }
 
 function instanceColumns({ instanceId, lineage, heartbeat }: Partial<Instance>) {

@@ -78,14 +78,16 @@ export class TokenCustody implements KeyCustody {
     }
   }
 
-  make(plan: MaterialPlan, origin: MaterialOrigin): Promise<Material> {
+  make(plan: MaterialPlan, origin: MaterialOrigin, mayWrite = freely): Promise<Material> {
     return this.#serially(async () => {
+      mayWrite()
       const { proof } = await this.#pool.cold<GenerateReply>('generate', {
         plan,
         label: this.#label(origin.keyId),
       })
       const material = { ...plan, proof: Buffer.from(proof, 'base64') }
       await this.#proveElsewhere(material)
+      mayWrite()
       await this.#pool.cold('record', {
         kind: 'material',
         material: materialToJson(material),
@@ -95,13 +97,15 @@ export class TokenCustody implements KeyCustody {
     })
   }
 
-  destroy(plan: MaterialPlan, lineage: number): Promise<void> {
+  destroy(plan: MaterialPlan, lineage: number, mayWrite = freely): Promise<void> {
     return this.#serially(async () => {
       const { owner } = await this.#pool.cold<OwnerReply>('owner', {})
       if (!owner) throw new CustodyError('KEY_UNAVAILABLE', 'the token shows no owner record')
+      mayWrite()
       // First the counter: a database from before this destruction must later be recognised as old (ARCH-D11).
       if (owner.lineage < lineage)
         await this.#pool.cold('owner', { claim: { instanceId: owner.instanceId, lineage } })
+      mayWrite()
       await this.#pool.cold<DestroyReply>('destroy', { plan })
     })
   }
@@ -171,6 +175,8 @@ export class TokenCustody implements KeyCustody {
     return turn
   }
 }
+
+function freely(): void {}
 
 function canaryOrigin(): MaterialOrigin {
   return {

@@ -40,6 +40,12 @@ describe('AuditLog', () => {
       .split('\n')
       .map((line) => JSON.parse(line))
 
+  it('tells the trail of a request the id of its record', async () => {
+    const entry = anEntry()
+    await log.record(entry)
+    expect(entry.trail.eventId).to.equal(records()[0].eventID)
+  })
+
   it('ARCH-D14: writes a record in the shape of CloudTrail before it resolves', async () => {
     await log.record(anEntry())
     const [{ eventID, ...record }] = records()
@@ -77,6 +83,16 @@ describe('AuditLog', () => {
       recipientAccountId: '111122223333',
       eventCategory: 'Management',
     })
+  })
+
+  it('tells keys from aliases', async () => {
+    const alias = ARN.replace(/key.*/, 'alias/orders')
+    const entry = anEntry()
+    await log.record({ ...entry, trail: { ...entry.trail, resources: [alias, ARN] } })
+    expect(records()[0].resources).to.deep.equal([
+      { accountId: '111122223333', type: 'AWS::KMS::Alias', ARN: alias },
+      { accountId: '111122223333', type: 'AWS::KMS::Key', ARN },
+    ])
   })
 
   it('writes refusals with their error, and requests of nobody', async () => {

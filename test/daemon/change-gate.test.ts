@@ -23,6 +23,19 @@ describe('change gate', () => {
     expect(performed).deep.equal(['Decrypt', 'CreateKey'])
   })
 
+  it('FM-F30: knows every operation that changes keys', async () => {
+    const compared = Promise.withResolvers<void>()
+    const gated = holdChanges(kms, compared.promise)
+    performed.length = 0
+    const changes = ['EnableKeyRotation', 'DisableKeyRotation', 'RotateKeyOnDemand']
+    const asked = changes.map((name) => ask(gated, name))
+    await ask(gated, 'ReEncrypt')
+    expect(performed).deep.equal(['ReEncrypt'])
+    compared.resolve()
+    await Promise.all(asked)
+    expect(performed).to.have.members(['ReEncrypt', ...changes])
+  })
+
   it('holds nothing back when the comparison failed: storage refuses then', async () => {
     const gated = holdChanges(kms, Promise.reject(new Error('token down')))
     await ask(gated, 'RotateKeyOnDemand')

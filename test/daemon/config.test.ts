@@ -43,6 +43,17 @@ describe('config', () => {
     expect(config.audit).deep.equal({ directory: '/srv/state/audit', durability: 'write' })
   })
 
+  it('counts requests against quotas unless that is turned off', () => {
+    expect(load('').requestQuotas).deep.include({ burstSeconds: 60, perSecond: {} })
+    const set = 'quotas:\n  requests:\n    burstSeconds: 1\n    perSecond: { CreateKey: 50 }\n'
+    expect(load(set).requestQuotas).deep.include({ burstSeconds: 1, perSecond: { CreateKey: 50 } })
+    expect(load('quotas:\n  requests: { enforce: false }\n').requestQuotas).equal(undefined)
+    expect(refusal('quotas:\n  requests: { perSecond: { CreateKeys: 5 } }\n')).contain(
+      'quotas.requests.perSecond.CreateKeys',
+    )
+    expect(refusal('quotas:\n  requests: { perSecond: { CreateKey: 0 } }\n')).contain('CreateKey')
+  })
+
   it('takes the state directory from the option, then the environment, then the file, then systemd', () => {
     const written = 'stateDirectory: /from/file\n'
     const environment = { HSM_BRIDGE_STATE: '/from/env', STATE_DIRECTORY: '/var/lib/hsm-bridge' }

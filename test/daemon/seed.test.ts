@@ -21,6 +21,7 @@ describe('seed', () => {
       keyId: '1234abcd-12ab-34cd-56ef-1234567890ab',
       region: 'eu-central-1',
     })
+    expect(account?.keys[0]?.aliases).deep.equal(['alias/orders'])
     expect(inspect(seed, { depth: 9 }) + JSON.stringify(seed)).not.include('wJalrXUtnFEMI')
   })
 
@@ -28,6 +29,16 @@ describe('seed', () => {
     writeFileSync(file, 'accounts: {}\n')
     chmodSync(file, 0o644)
     expect(() => readSeed(file)).throw(ConfigError, 'chmod 600')
+  })
+
+  it('refuses aliases that AWS keeps for itself, and names that are none', () => {
+    for (const name of ['alias/aws/s3', 'orders', 'alias/', 'alias/a:b']) {
+      const key = '{ keyId: 1234abcd-12ab-34cd-56ef-1234567890ab, aliases: [NAME] }'
+      const keys = key.replace('NAME', `'${name}'`)
+      writeFileSync(file, `accounts:\n  '111122223333':\n    keys: [${keys}]\n`)
+      chmodSync(file, 0o600)
+      expect(() => readSeed(file), name).throw(ConfigError, 'must be alias/ and a name')
+    }
   })
 
   it('names line and column of a key id that is no UUID', () => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { parseKeyId } from '../../src/kms/key-id.ts'
+import { parseKeyId, requestedAlias } from '../../src/kms/key-id.ts'
 import { KmsError } from '../../src/kms/kms-error.ts'
 import { ACCOUNT, OTHER_ACCOUNT, REGION } from './rig.ts'
 
@@ -38,16 +38,6 @@ describe('parseKeyId', () => {
       'Invalid arn us-east-1',
     ],
     ['an ARN of another service', 'arn:aws:s3:::bucket', 'Invalid arn arn:aws:s3:::bucket'],
-    [
-      'KMS-11: an alias, with a full stop',
-      'alias/x',
-      `Alias arn:aws:kms:${REGION}:${ACCOUNT}:alias/x is not found.`,
-    ],
-    [
-      'KMS-11: an alias ARN',
-      `arn:aws:kms:${REGION}:${OTHER_ACCOUNT}:alias/x`,
-      `Alias arn:aws:kms:${REGION}:${OTHER_ACCOUNT}:alias/x is not found.`,
-    ],
   ]
   for (const [what, text, message] of refused)
     it(`${what}: NotFoundException`, () => {
@@ -56,10 +46,43 @@ describe('parseKeyId', () => {
         .that.includes({ code: 'NotFoundException', message })
     })
 
-  it('KMS-13: an alias is no key id where aliases are not taken', () => {
-    expect(() => parseKeyId('alias/x', CALLER, 'refused')).to.throw(
-      KmsError,
-      "Invalid keyId 'alias/x'",
-    )
+  for (const [what, text, account] of [
+    ['an alias name', 'alias/x', ACCOUNT],
+    ['an alias ARN', `arn:aws:kms:${REGION}:${ACCOUNT}:alias/x`, ACCOUNT],
+    [
+      'an alias ARN of another account',
+      `arn:aws:kms:${REGION}:${OTHER_ACCOUNT}:alias/x`,
+      OTHER_ACCOUNT,
+    ],
+  ] as const)
+    it(`KMS-13: takes ${what} where aliases are accepted`, () => {
+      expect(parseKeyId(text, CALLER, 'accepted')).to.deep.equal({
+        kind: 'alias',
+        arn: `arn:aws:kms:${REGION}:${account}:alias/x`,
+        accountId: account,
+      })
+      expect(requestedAlias(text)).to.equal('alias/x')
+    })
+
+  it('KMS-10: refuses an alias ARN of another region', () => {
+    expect(() => parseKeyId(`arn:aws:kms:us-east-1:${ACCOUNT}:alias/x`, CALLER, 'accepted'))
+      .to.throw(KmsError, 'Invalid arn us-east-1')
+      .with.property('code', 'NotFoundException')
+  })
+
+  for (const text of ['alias/x', `arn:aws:kms:${REGION}:${ACCOUNT}:alias/x`])
+    it(`KMS-13: says that aliases are not supported where they are not: ${text}`, () => {
+      expect(() => parseKeyId(text, CALLER, 'refused'))
+        .to.throw(KmsError, 'Key Aliases are not supported for this operation.')
+        .with.property('code', 'InvalidArnException')
+    })
+
+  it('a key is requested by no alias', () => {
+    const arn = `arn:aws:kms:${REGION}:${ACCOUNT}:key/${UUID}`
+    expect([UUID, arn, `key:alias/x`].map(requestedAlias)).to.deep.equal([
+      undefined,
+      undefined,
+      undefined,
+    ])
   })
 })

@@ -10,8 +10,8 @@ import { KmsError, type KmsErrorCode } from '../../src/kms/kms-error.ts'
 import type { OperationName } from '../../src/kms/operation-names.ts'
 import type { KmsNotice } from '../../src/kms/kms-context.ts'
 import { compilePolicy } from '../../src/policy/compile-policy.ts'
-import { openStorage } from '../../src/storage/open-storage.ts'
 import type { Storage } from '../../src/storage/storage.ts'
+import { openOnEngine } from '../support/engine.ts'
 import { FakeCustody } from '../support/fake-custody.ts'
 
 export const ACCOUNT = '111122223333'
@@ -85,7 +85,7 @@ export class Rig {
   }
 
   async start(parts: Partial<KmsParts> = {}): Promise<this> {
-    this.storage = await openStorage({ path: join(this.directory, this.database) })
+    this.storage = await openOnEngine(this.directory, this.database)
     this.kms = createKms({
       storage: this.storage,
       custody: this.custody,

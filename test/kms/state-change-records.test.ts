@@ -1,7 +1,9 @@
 import { expect } from 'chai'
 import { type AuditEntry, type AuditLine, newTrail } from '../../src/kms/audit-trail.ts'
 import { ROTATE_ENCRYPTIONS } from '../../src/kms/encryption-budget.ts'
-import { expectKmsError, Rig } from './rig.ts'
+import type { OperationName } from '../../src/kms/operation-names.ts'
+import { defaultKeyPolicy } from '../../src/policy/default-key-policy.ts'
+import { ACCOUNT, expectKmsError, Rig } from './rig.ts'
 
 /** Composes lines and remembers what it was told. */
 class FakeScribe {
@@ -37,6 +39,31 @@ describe('records of state changes', () => {
     await rig.ask('ScheduleKeyDeletion', { keyId: arn })
     const ids = (await rig.storage.outbox.pending()).map((line) => line.eventId)
     expect(ids).to.deep.equal(['event-1', 'event-2', 'event-3'])
+  })
+
+  it('ARCH-D14: every operation that changes something commits one', async () => {
+    const { keyId } = await rig.makeKey()
+    const changes: [OperationName, object][] = [
+      ['UpdateKeyDescription', { description: 'x' }],
+      ['DisableKey', {}],
+      ['EnableKey', {}],
+      ['CreateAlias', { aliasName: 'alias/a', targetKeyId: keyId }],
+      ['UpdateAlias', { aliasName: 'alias/a', targetKeyId: keyId }],
+      ['DeleteAlias', { aliasName: 'alias/a' }],
+      ['TagResource', { tags: [{ tagKey: 'a', tagValue: 'b' }] }],
+      ['UntagResource', { tagKeys: ['a'] }],
+      ['PutKeyPolicy', { policy: defaultKeyPolicy(ACCOUNT) }],
+      ['ScheduleKeyDeletion', {}],
+      ['CancelKeyDeletion', {}],
+    ]
+    for (const [operation, input] of changes) await rig.ask(operation, { keyId, ...input })
+    expect(scribe.entries.slice(1).map(({ operation }) => operation)).to.deep.equal(
+      changes.map(([operation]) => operation),
+    )
+    expect(await rig.storage.outbox.pending()).to.have.lengthOf(changes.length + 1)
+    for (const operation of ['ListAliases', 'ListResourceTags', 'GetKeyPolicy'] as const)
+      await rig.ask(operation, { keyId })
+    expect(scribe.entries).to.have.lengthOf(changes.length + 1)
   })
 
   it('ARCH-D14: a change that fails leaves none', async () => {

@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Sqlite from 'better-sqlite3'
 import { expect } from 'chai'
-import type { Key, KeyMaterial } from '../../src/kms/key.ts'
 import { KmsError } from '../../src/kms/kms-error.ts'
 import { inspectDatabase } from '../../src/storage/inspect-database.ts'
-import { openStorage } from '../../src/storage/open-storage.ts'
-import { StorageError } from '../../src/storage/sqlite-file.ts'
+import { openPostgresStorage, openStorage } from '../../src/storage/open-storage.ts'
+import { StorageError } from '../../src/storage/storage-error.ts'
 import type { PrincipalRecord, Storage } from '../../src/storage/storage.ts'
+import { describePostgres } from '../support/postgres.ts'
+import { aKey, aMaterial } from './sample-keys.ts'
 
 const PRINCIPAL: PrincipalRecord = {
   accessKeyId: 'AKIAX',
@@ -21,23 +22,50 @@ const PRINCIPAL: PrincipalRecord = {
   identityPolicies: ['{}'],
 }
 
-describe('storage', () => {
-  let directory: string
-  let path: string
+/** One database, and how to open it. */
+interface Engine {
+  open(): Promise<Storage>
+  openAnother(): Promise<Storage>
+  remove(): void
+}
+
+describe('storage on SQLite', () => {
+  storageSuite(async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'hsm-bridge-storage-'))
+    return {
+      open: () => openStorage({ path: join(directory, 'test.db') }),
+      openAnother: () => openStorage({ path: join(directory, 'another.db') }),
+      remove: () => rmSync(directory, { recursive: true }),
+    }
+  })
+})
+
+describePostgres('storage on PostgreSQL', (server) => {
+  storageSuite(async () => {
+    const [url, another] = [await server.createDatabase(), await server.createDatabase()]
+    return {
+      open: () => openPostgresStorage({ url }),
+      openAnother: () => openPostgresStorage({ url: another }),
+      remove: () => undefined,
+    }
+  })
+})
+
+function storageSuite(newEngine: () => Promise<Engine>): void {
+  let engine: Engine
   let storage: Storage
   beforeEach(async () => {
-    directory = mkdtempSync(join(tmpdir(), 'hsm-bridge-storage-'))
-    path = join(directory, 'test.db')
-    storage = await openStorage({ path })
+    engine = await newEngine()
+    storage = await engine.open()
   })
   afterEach(async () => {
     await storage.close()
-    rmSync(directory, { recursive: true })
+    engine.remove()
   })
 
   const reopen = async () => {
     await storage.close()
-    storage = await openStorage({ path })
+    storage = await engine.open()
   }
 
   it('ARCH-D12: everything is there again after a restart, bytes and absences too', async () => {
@@ -117,17 +145,6 @@ describe('storage', () => {
     expect(storage.snapshot.findKey(first.arn)?.description).to.equal('newer')
   })
 
-  it('FM-F27: refuses to go on over what another process wrote', async () => {
-    await storage.change((draft) => draft.putKey(aKey(1)))
-    const other = await openStorage({ path })
-    await other.change((draft) => draft.putKey(aKey(2)))
-    await other.close()
-    const error = await storage.change((draft) => draft.putKey(aKey(3))).catch((e: Error) => e)
-    expect(error).to.be.instanceOf(KmsError).with.property('code', 'KMSInternalException')
-    expect(String((error as Error).cause)).to.contain('another process')
-    expect(storage.snapshot.findKey(aKey(3).arn)).to.equal(undefined)
-  })
-
   it('a buried key takes its materials with it and leaves its name', async () => {
     await storage.change((draft) => {
       draft.putKey(aKey(1))
@@ -181,11 +198,45 @@ describe('storage', () => {
   })
 
   it('FM-F33: gives each database an identity that a rebuild may replace', async () => {
-    const second = await openStorage({ path: join(directory, 'second.db') })
+    const second = await engine.openAnother()
     expect(second.snapshot.instanceId).not.to.equal(storage.snapshot.instanceId)
     await second.change((draft) => draft.adoptInstance(storage.snapshot.instanceId, 77))
     expect(second.snapshot).to.include({ instanceId: storage.snapshot.instanceId, lineage: 77 })
     await second.close()
+  })
+
+  it('finds itself sound', async () => {
+    await storage.change((draft) => {
+      draft.putKey(aKey(1))
+      draft.putMaterial(aMaterial(1))
+    })
+    expect(await storage.checkIntegrity()).to.deep.equal([])
+  })
+}
+
+describe('SQLite storage', () => {
+  let directory: string
+  let path: string
+  let storage: Storage
+  beforeEach(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'hsm-bridge-storage-'))
+    path = join(directory, 'test.db')
+    storage = await openStorage({ path })
+  })
+  afterEach(async () => {
+    await storage.close()
+    rmSync(directory, { recursive: true })
+  })
+
+  it('FM-F27: refuses to go on over what another process wrote', async () => {
+    await storage.change((draft) => draft.putKey(aKey(1)))
+    const other = await openStorage({ path })
+    await other.change((draft) => draft.putKey(aKey(2)))
+    await other.close()
+    const error = await storage.change((draft) => draft.putKey(aKey(3))).catch((e: Error) => e)
+    expect(error).to.be.instanceOf(KmsError).with.property('code', 'KMSInternalException')
+    expect(String((error as Error).cause)).to.contain('another process')
+    expect(storage.snapshot.findKey(aKey(3).arn)).to.equal(undefined)
   })
 
   it('files are readable by nobody else', async () => {
@@ -238,14 +289,6 @@ describe('storage', () => {
     storage = await openStorage({ path })
   })
 
-  it('finds itself sound', async () => {
-    await storage.change((draft) => {
-      draft.putKey(aKey(1))
-      draft.putMaterial(aMaterial(1))
-    })
-    expect(await storage.checkIntegrity()).to.deep.equal([])
-  })
-
   it('an acknowledged change survives SIGKILL', function () {
     this.timeout(30_000)
     const script = `
@@ -267,40 +310,3 @@ describe('storage', () => {
     expect(inspectDatabase(join(directory, 'killed.db')).lineage).to.equal(20)
   })
 })
-
-function aKey(n: number): Key {
-  return {
-    arn: `arn:aws:kms:r1:111122223333:key/k${n}`,
-    keyId: `k${n}`,
-    accountId: '111122223333',
-    region: 'r1',
-    description: 'ü',
-    keySpec: 'SYMMETRIC_DEFAULT',
-    keyUsage: 'ENCRYPT_DECRYPT',
-    origin: 'AWS_KMS',
-    state: 'Enabled',
-    createdAt: 1,
-    deletionAt: undefined,
-    policy: '{}',
-    tags: [{ tagKey: 'a', tagValue: '' }],
-    currentMaterialId: `m${n}`,
-    onDemandRotations: 0,
-    rowVersion: 0,
-  }
-}
-
-function aMaterial(n: number): KeyMaterial {
-  return {
-    keyArn: `arn:aws:kms:r1:111122223333:key/k${n}`,
-    region: 'r1',
-    material: {
-      materialId: `m${n}`,
-      scheme: 'AES_GCM',
-      objects: [{ role: 'cipher', tokenSerial: 's', keyType: 'AES', id: '00' }],
-      proof: Buffer.from([0, 255]),
-    },
-    lineage: 2 ** 40,
-    createdAt: 2,
-    encryptionsReserved: 0,
-  }
-}

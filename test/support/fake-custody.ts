@@ -115,8 +115,9 @@ export class FakeCustody implements KeyCustody {
     }
   }
 
-  async make(plan: MaterialPlan, origin: MaterialOrigin): Promise<Material> {
+  async make(plan: MaterialPlan, origin: MaterialOrigin, mayWrite = () => {}): Promise<Material> {
     await this.#begin('make')
+    mayWrite()
     this.#keys.set(plan.materialId, generateKeySync('aes', { length: 256 }))
     this.#origins.set(plan.materialId, origin)
     const loss = this.#loss
@@ -126,8 +127,9 @@ export class FakeCustody implements KeyCustody {
     return { ...plan, proof: Buffer.concat([iv, ciphertext]) }
   }
 
-  async destroy(plan: MaterialPlan): Promise<void> {
+  async destroy(plan: MaterialPlan, _lineage = 0, mayWrite = () => {}): Promise<void> {
     await this.#begin('destroy')
+    mayWrite()
     this.#keys.delete(plan.materialId)
     this.#origins.delete(plan.materialId)
   }

@@ -2,23 +2,19 @@ import { randomUUID } from 'node:crypto'
 import type { CreateKeyRequest, CreateKeyResponse } from '@aws-sdk/client-kms'
 import { authorizeInAccount } from '../authorize.ts'
 import type { Camel } from '../camel.ts'
-import type { Caller } from '../caller.ts'
-import type { Tag } from '../key.ts'
 import { compileKeyPolicy } from '../key-policies.ts'
 import { keyArn } from '../key-id.ts'
 import { keyMetadata } from '../key-metadata.ts'
 import { isKeySpec, type KeySpec } from '../key-spec.ts'
+import type { KmsContext } from '../kms-context.ts'
 import { KmsError } from '../kms-error.ts'
 import { makeKey, type NewKey } from '../new-key.ts'
 import type { Operation, RequestOf } from '../operation.ts'
+import { assertKeepsControl } from '../policy-lockout.ts'
 import { recordChange } from '../record-change.ts'
-import {
-  addKeyConditions,
-  addRequestTags,
-  type Conditions,
-  requestConditions,
-} from '../request-conditions.ts'
-import { checkTags } from '../tags.ts'
+import { addKeyConditions, addRequestTags, type Conditions } from '../request-conditions.ts'
+import { assertRoom } from '../resource-quotas.ts'
+import { checkTags, readTags } from '../tags.ts'
 
 type Input = Camel<CreateKeyRequest>
 
@@ -36,9 +32,15 @@ export const createKey: Operation<Input> = {
     'bypassPolicyLockoutSafetyCheck',
   ],
   async perform(context, request): Promise<Camel<CreateKeyResponse>> {
-    const wanted = wantedKey(request)
+    const wanted = wantedKey(context, request)
     authorizeCreation(request, wanted)
     if (wanted.policy !== undefined) assertPolicyKeepsControl(request, wanted, wanted.policy)
+    const { accountId, region } = wanted
+    assertRoom(
+      context.resourceQuotas,
+      'keys',
+      context.storage.snapshot.countKeysIn(accountId, region),
+    )
     return makeKey(context, wanted, (draft, key) => {
       const metadata = keyMetadata(key)
       request.trail.resources.push(key.arn)
@@ -49,7 +51,10 @@ export const createKey: Operation<Input> = {
   },
 }
 
-function wantedKey({ input, caller }: RequestOf<Input>): NewKey & { readonly keySpec: KeySpec } {
+function wantedKey(
+  { resourceQuotas }: KmsContext,
+  { input, caller }: RequestOf<Input>,
+): NewKey & { readonly keySpec: KeySpec } {
   const keySpec = wantedKeySpec(input)
   if ((input.keyUsage ?? 'ENCRYPT_DECRYPT') !== 'ENCRYPT_DECRYPT')
     throw new KmsError(
@@ -68,7 +73,7 @@ function wantedKey({ input, caller }: RequestOf<Input>): NewKey & { readonly key
     keySpec,
     description: input.description,
     policy: input.policy,
-    tags: checkTags(input.tags?.map(wantedTag) ?? []),
+    tags: checkTags(readTags(input.tags), resourceQuotas),
   }
 }
 
@@ -81,16 +86,6 @@ function wantedKeySpec({ keySpec, customerMasterKeySpec }: Input): KeySpec {
   const spec = keySpec ?? customerMasterKeySpec ?? 'SYMMETRIC_DEFAULT'
   if (!isKeySpec(spec)) throw unsupported(`Keys of KeySpec ${spec} are not supported.`)
   return spec
-}
-
-function wantedTag({
-  tagKey,
-  tagValue,
-}: {
-  tagKey?: string | undefined
-  tagValue?: string | undefined
-}): Tag {
-  return { tagKey: tagKey ?? '', tagValue: tagValue ?? '' }
 }
 
 function authorizeCreation(request: RequestOf<Input>, wanted: NewKey): void {
@@ -111,35 +106,21 @@ function addCreationConditions(conditions: Conditions, input: Input, { keySpec }
   ])
 }
 
-/** KMS-58: whoever makes a key must be able to change its policy afterwards, unless it waives that (AT-Z06). */
 function assertPolicyKeepsControl(
-  { input, caller, facts }: RequestOf<Input>,
-  wanted: NewKey,
+  request: RequestOf<Input>,
+  { region, accountId, keyId, keySpec, tags = [] }: NewKey,
   policy: string,
 ): void {
   const compiled = compileKeyPolicy(policy)
-  if (input.bypassPolicyLockoutSafetyCheck === true) return
-  const conditions = requestConditions(caller, facts)
-  addKeyConditions(conditions, {
-    keySpec: wanted.keySpec,
+  if (request.input.bypassPolicyLockoutSafetyCheck === true) return
+  assertKeepsControl(compiled, request, {
+    arn: keyArn(region, accountId, keyId),
+    keySpec,
     keyUsage: 'ENCRYPT_DECRYPT',
     origin: 'AWS_KMS',
+    tags,
+    aliases: [],
   })
-  const { deny, allows } = compiled.decide({
-    principal: caller,
-    action: 'kms:PutKeyPolicy',
-    resource: ownArn(caller, wanted),
-    context: conditions,
-  })
-  if (deny || allows.length === 0)
-    throw new KmsError(
-      'MalformedPolicyDocumentException',
-      'The new key policy will not allow you to update the key policy in the future.',
-    )
-}
-
-function ownArn({ region, accountId }: Caller, { keyId }: NewKey): string {
-  return keyArn(region, accountId, keyId)
 }
 
 function unsupported(message: string): KmsError {

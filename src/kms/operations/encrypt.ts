@@ -13,6 +13,7 @@ type Input = Camel<EncryptRequest>
 
 export const encrypt: Operation<Input> = {
   readOnly: true,
+  usesKeys: true,
   audited: ['keyId', 'encryptionContext', 'encryptionAlgorithm', 'dryRun'],
   perform: encryptPlaintext,
 }

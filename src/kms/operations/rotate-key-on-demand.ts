@@ -1,7 +1,7 @@
 import type { RotateKeyOnDemandRequest, RotateKeyOnDemandResponse } from '@aws-sdk/client-kms'
 import { authorize } from '../authorize.ts'
 import type { Camel } from '../camel.ts'
-import { getNamedKey } from '../find-key.ts'
+import { getOwnKey } from '../find-key.ts'
 import type { Operation } from '../operation.ts'
 import { recordChange } from '../record-change.ts'
 import { assertRotatable, rotateOnDemand } from '../rotation.ts'
@@ -11,9 +11,9 @@ export const rotateKeyOnDemand: Operation<Camel<RotateKeyOnDemandRequest>> = {
   audited: ['keyId'],
   async perform(context, request): Promise<Camel<RotateKeyOnDemandResponse>> {
     const { input, trail } = request
-    const key = getNamedKey(context, request, input.keyId ?? '', 'kms:RotateKeyOnDemand', 'refused')
+    const key = getOwnKey(context, request, input.keyId ?? '', 'kms:RotateKeyOnDemand')
     authorize(context, request, 'kms:RotateKeyOnDemand', key)
-    assertRotatable(key, key.arn)
+    assertRotatable(context, key, key.arn)
     return rotateOnDemand(context, key.arn, (draft, rotated) => {
       const reply = { keyId: rotated.arn }
       trail.response = { ...reply, keyMaterialId: rotated.currentMaterialId }

@@ -1,0 +1,12 @@
+import type { EnableKeyRequest } from '@aws-sdk/client-kms'
+import type { Camel } from '../camel.ts'
+import { changeKey } from '../change-key.ts'
+import type { Operation } from '../operation.ts'
+
+export const enableKey: Operation<Camel<EnableKeyRequest>> = {
+  readOnly: false,
+  audited: ['keyId'],
+  async perform(context, request): Promise<undefined> {
+    await changeKey(context, request, { apply: (key) => ({ ...key, state: 'Enabled' }) })
+  },
+}
