@@ -1,13 +1,7 @@
 import type { AeadSchemeName } from '../crypto/aead-scheme.ts'
 import { AEAD_SCHEMES, findAeadScheme } from '../crypto/aead-scheme.ts'
 import type { CustodyErrorCode } from '../crypto/custody-error.ts'
-import type {
-  Material,
-  MaterialOrigin,
-  MaterialPlan,
-  Sealed,
-  TokenObjectName,
-} from '../crypto/key-custody.ts'
+import type { Material, MaterialOrigin, MaterialPlan, Sealed } from '../crypto/key-custody.ts'
 import { FieldReader, fields } from '../bytes/fields.ts'
 import type { VendorProfile } from '../pkcs11/vendor-profile.ts'
 
@@ -325,5 +319,3 @@ export const sealedReply = {
     return { iv: reader.sized(1), ciphertext: reader.sized(4), plaintext: reader.sized(4) }
   },
 }
-
-export type { TokenObjectName }

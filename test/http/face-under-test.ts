@@ -163,7 +163,8 @@ export function parseAnswer(answer: Answer): unknown {
   const missing = Object.entries(EVERY_ANSWER).filter(
     ([name, pattern]) => !pattern.test(answer.headers.get(name) ?? ''),
   )
-  if (missing.length > 0) throw new Error(`answer without proper ${missing.map(([n]) => n)}`)
+  if (missing.length > 0)
+    throw new Error(`answer without proper ${missing.map(([n]) => n).join(', ')}`)
   return JSON.parse(answer.text)
 }
 
