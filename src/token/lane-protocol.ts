@@ -17,7 +17,7 @@ export const REQUEST_HEADER_BYTES = 4 + 4 + 1 + 8
 export const RESPONSE_HEADER_BYTES = 4 + 4 + 1
 
 /** Which deadline a call runs under (ARCH-D2). */
-export type CallClass = 'use' | 'find' | 'write'
+export type CallClass = 'use' | 'find' | 'survey' | 'write'
 
 interface CallRow {
   readonly number: number
@@ -39,7 +39,7 @@ export const LANE_CALLS = {
   generate: { number: 10, class: 'write', idempotent: false },
   record: { number: 11, class: 'write', idempotent: false },
   destroy: { number: 12, class: 'write', idempotent: false },
-  list: { number: 13, class: 'find', idempotent: true },
+  list: { number: 13, class: 'survey', idempotent: true }, // reads every object: seconds at 10,000 keys
   show: { number: 14, class: 'find', idempotent: true },
   owner: { number: 15, class: 'write', idempotent: false },
 } as const satisfies Record<string, CallRow>

@@ -34,6 +34,10 @@ export class ObjectIndex {
     return only
   }
 
+  has(id: string): boolean {
+    return this.#byId.has(id)
+  }
+
   /** Forgets every handle and reads the token: one search, then the CKA_ID of each key. */
   rebuild(session: Session): void {
     const handles = session.find(SECRET_KEYS)

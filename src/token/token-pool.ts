@@ -4,6 +4,7 @@ import type { VendorProfile } from '../pkcs11/vendor-profile.ts'
 import { LaneError } from './lane-error.ts'
 import { LaneProcess } from './lane-process.ts'
 import {
+  type CallClass,
   LANE_CALLS,
   type LaneCall,
   type LearnReply,
@@ -449,7 +450,8 @@ export class TokenPool {
       callsPerLane: role === 'hot' ? profile.callsPerLane : 1,
       onGone: (gone, cause) => this.#laneEnded(gone, cause),
       onDeadline: (late, call, silentMs) => {
-        if (silentMs >= profile.deadlinesMs[LANE_CALLS[call].class]) void this.#suspect(late, call)
+        if (silentMs >= profile.deadlinesMs[DEADLINE_OF[LANE_CALLS[call].class]])
+          void this.#suspect(late, call)
       },
       onLog: (from, line) => log('warn', 'lane says', { lane: from.name, line }),
     })
@@ -519,13 +521,15 @@ export class TokenPool {
   async #suspect(lane: LaneProcess, call: LaneCall): Promise<void> {
     if (this.#suspects.has(lane)) return
     this.options.log('warn', 'lane did not answer in time', { lane: lane.name, call })
-    if (!this.#rotation.take(lane)) return this.#discard(lane)
+    if (!this.#rotation.includes(lane)) return this.#discard(lane)
     this.#suspects.add(lane)
-    this.#promoteSpare()
+    // The last lane stays: if it is only starved it still serves, and if it hangs nobody is worse off.
+    const isLast = this.#rotation.size === 1 && this.#bench.length === 0
+    if (!isLast && this.#rotation.take(lane)) this.#promoteSpare()
     const heard = await lane.heardBy(Date.now() + SUSPICION_MS)
     this.#suspects.delete(lane)
-    if (heard) this.#seat(lane)
-    else this.#discard(lane)
+    if (!heard) this.#discard(lane)
+    else if (!isLast) this.#seat(lane)
   }
 
   /** Takes a lane out of everything and ends it: by SIGKILL, unless that could harm the token (ARCH-D2). */
@@ -555,9 +559,17 @@ export class TokenPool {
   }
 
   #deadlineOf(call: LaneCall): number {
-    return Date.now() + this.options.profile.deadlinesMs[LANE_CALLS[call].class]
+    return Date.now() + this.options.profile.deadlinesMs[DEADLINE_OF[LANE_CALLS[call].class]]
   }
 }
+
+/** Which deadline of the profile holds for a class of calls. */
+const DEADLINE_OF = {
+  use: 'use',
+  find: 'find',
+  survey: 'write',
+  write: 'write',
+} as const satisfies Record<CallClass, keyof VendorProfile['deadlinesMs']>
 
 /** CustodyErrors that say something about the request, not about the lane: asking elsewhere would change nothing. */
 const FINAL_CODES: ReadonlySet<string> = new Set([

@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import { CKR_ROWS, type CkrClass, ckrRow } from '../../src/pkcs11/ckr.ts'
 import { DaemonUnderTest } from '../support/daemon-under-test.ts'
 import { KmsClient, outcomeOf } from '../support/kms-client.ts'
-import { nativeProfile, profileFile } from '../support/softhsm.ts'
+import { nativeProfile } from '../support/softhsm.ts'
 
 interface Consequence {
   /** What a Decrypt of a good ciphertext ends with when C_Decrypt gives the code to one call. */
@@ -43,7 +43,7 @@ describe('FM-3.1: every return code of C_Decrypt, seen through the face', functi
   let blob: string
 
   before(async () => {
-    daemon = await DaemonUnderTest.start({ faults: { record: false }, profilePath: profileFile('softhsm2', PATIENCE) })
+    daemon = await DaemonUnderTest.start({ faults: { record: false }, profile: PATIENCE })
     kms = new KmsClient(daemon.endpoint())
     keyId = await kms.createKey()
     blob = await kms.encrypt(keyId, Buffer.from('good'))

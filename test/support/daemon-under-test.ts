@@ -7,11 +7,13 @@ import { promisify } from 'node:util'
 import { KMSClient } from '@aws-sdk/client-kms'
 import { stringify } from 'yaml'
 import { softHsmModulePath } from '../../softhsm/softhsm-conf.ts'
+import type { VendorProfile } from '../../src/pkcs11/vendor-profile.ts'
 import { type FaultModule, faultModule } from './fault-module.ts'
 import type { KmsEndpoint } from './kms-request.ts'
 import { makeSoftHsmToken, type SoftHsmToken } from './softhsm.ts'
 
 const LAUNCHER = join(import.meta.dirname, '..', '..', 'scripts', 'hsm-bridge')
+const NATIVE_CONFIG = join(import.meta.dirname, '..', '..', 'native-config')
 const READY_WITHIN_MS = 30_000
 
 export interface DaemonOptions {
@@ -20,6 +22,8 @@ export interface DaemonOptions {
   readonly withoutGcm?: boolean
   /** Path of a profile file instead of the token's own. */
   readonly profilePath?: string
+  /** Members on top of the token's own profile. */
+  readonly profile?: Partial<VendorProfile>
   /** Configuration members on top of ours. */
   readonly config?: Readonly<Record<string, unknown>>
   readonly region?: string
@@ -295,6 +299,16 @@ export class DaemonUnderTest {
     return { PATH: process.env['PATH'] ?? '', HOME: this.directory, NO_COLOR: '1' }
   }
 
+  /** Its name, or the path of a file with what differs. */
+  #profile(differing: Partial<VendorProfile> | undefined): string {
+    const { name } = this.token.profile
+    if (!differing) return name
+    const own = readFileSync(join(NATIVE_CONFIG, `${name}.json`), 'utf8')
+    const path = join(this.directory, 'profile.json')
+    writeFileSync(path, JSON.stringify({ ...(JSON.parse(own) as object), ...differing }))
+    return path
+  }
+
   #configuration(options: DaemonOptions): object {
     const { token, faults } = this
     return {
@@ -303,7 +317,7 @@ export class DaemonUnderTest {
       kms: { listen: '127.0.0.1:0' },
       ops: { listen: '127.0.0.1:0' },
       token: {
-        profile: options.profilePath ?? token.profile.name,
+        profile: options.profilePath ?? this.#profile(options.profile),
         modulePath: options.faults ? faults.modulePath : token.modulePath,
         serial: token.serial,
         pinFile: join(token.dir, 'pin'),
