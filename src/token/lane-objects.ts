@@ -20,6 +20,7 @@ import {
   type ListedObject,
   type MaterialJson,
   materialFromJson,
+  RECORD_KEY_LABEL,
   type ShownObject,
   type ShowReply,
 } from './lane-protocol.ts'
@@ -28,7 +29,6 @@ import { type LaneState, materialUse } from './lane-state.ts'
 import type { Steps } from './lane-steps.ts'
 import type { Lease } from './lane-token.ts'
 
-const RECORD_KEY_LABEL = 'hsm-bridge:records'
 const RECORD_KEY: SchemeObject = { role: 'mac', keyType: 'GENERIC_SECRET', valueBytes: 32 }
 
 /** A search shows two objects at a time; more copies than this nobody makes, and a token that lies never ends. */

@@ -78,6 +78,9 @@ export interface TokenAnchors {
   readonly recordKeyId: string
 }
 
+/** CKA_LABEL of the key that signs records. */
+export const RECORD_KEY_LABEL = 'hsm-bridge:records'
+
 export interface StartReply {
   readonly pid: number
   readonly objects: number

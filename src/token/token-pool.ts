@@ -129,6 +129,7 @@ export class TokenPool {
   /** Lets every lane finish what it does and waits for its end. */
   async stop(): Promise<void> {
     this.#stopping = true
+    this.#wakeColdWaiters()
     clearTimeout(this.#teachTimer)
     const lanes = [...this.#all]
     for (const lane of lanes) lane.dismiss()
@@ -350,10 +351,9 @@ export class TokenPool {
   }
 
   async #coldLane(): Promise<LaneProcess> {
-    if (this.#latched || this.#stopping) throw noLane()
     const until = this.#deadlineOf('learn')
     while (!this.#cold) {
-      if (Date.now() >= until) throw noLane()
+      if (this.#latched || this.#stopping || Date.now() >= until) throw noLane()
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, Math.max(1, until - Date.now()))
         this.#coldWaiters.push(() => {
@@ -483,6 +483,7 @@ export class TokenPool {
     if (error instanceof CustodyError && error.code === 'LOGIN_REFUSED') {
       latch.close(tokenSerial, pin, message)
       this.#latched = true
+      this.#wakeColdWaiters()
     }
   }
 
@@ -504,6 +505,10 @@ export class TokenPool {
   #seatCold(lane: LaneProcess): void {
     if (lane.gone) return
     this.#cold = lane
+    this.#wakeColdWaiters()
+  }
+
+  #wakeColdWaiters(): void {
     const waiters = this.#coldWaiters
     this.#coldWaiters = []
     for (const wake of waiters) wake()
