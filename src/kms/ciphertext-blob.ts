@@ -52,10 +52,7 @@ export function parseCiphertextBlob(bytes: Uint8Array): CiphertextBlob {
 }
 
 /** The header of blobs under this material, with IVs of `ivBytes` bytes. */
-export function blobHeader(
-  { materialId, scheme }: Pick<Material, 'materialId' | 'scheme'>,
-  ivBytes: number,
-): Buffer {
+export function blobHeader({ materialId, scheme }: Material, ivBytes: number): Buffer {
   const named = Buffer.alloc(NAMED_BYTES)
   named.writeUInt8(VERSION, 0)
   named.writeUInt8(AEAD_SCHEMES[scheme].id, 1)

@@ -14,6 +14,7 @@ import {
 } from './lane-protocol.ts'
 import { LaneRotation, noLane } from './lane-rotation.ts'
 import type { LoginLatch } from './login-latch.ts'
+import { Turns } from './turns.ts'
 
 /** Waits between attempts to replace a lane, in milliseconds; the last one repeats. Half of each is jitter. */
 const RESPAWN_WAITS_MS = [0, 100, 250, 500, 1000, 1500]
@@ -21,6 +22,8 @@ const RESPAWN_WAITS_MS = [0, 100, 250, 500, 1000, 1500]
 const TEACH_AFTER_MS = 1500
 /** A key that no lane shows right after a search is missing; the search is not repeated for this long. */
 const TAUGHT_HOLDS_MS = 250
+/** How long a search or a login waits for a write of another lane, and the other way round. */
+const TURN_PATIENCE_MS = 2000
 /** How long a silent lane may yet answer before it counts as hung. */
 const SUSPICION_MS = 60
 /** How long `stop` waits for lanes that do not write before it kills them. */
@@ -83,6 +86,11 @@ export class TokenPool {
   #teaching: Promise<void> | undefined
   #teachTimer: NodeJS.Timeout | undefined
   #benchWork: Promise<unknown> = Promise.resolve()
+  /**
+   * What writes objects and what reads the whole token take turns, also across lanes (FM-R8): SoftHSM2 2.6.1 shows a process
+   * that indexes the token objects half written, and has read back wrong attributes of a key made in that moment.
+   */
+  readonly #turns = new Turns()
   #anchors: TokenAnchors | undefined
   #token: StartReply['token'] | undefined
   #trouble: string | undefined
@@ -232,7 +240,9 @@ export class TokenPool {
   async #recover(lane: LaneProcess): Promise<void> {
     this.#promoteSpare()
     try {
-      await lane.call('recover', [], this.#deadlineOf('recover'))
+      await this.#turns.take(TURN_PATIENCE_MS, () =>
+        lane.call('recover', [], this.#deadlineOf('recover')),
+      )
       this.#seat(lane)
     } catch (error) {
       this.#noteFailure(lane, error)
@@ -262,7 +272,9 @@ export class TokenPool {
     const lane = await this.#takeAside()
     try {
       const births = this.#births
-      await lane.callJson<LearnReply>('learn', {}, this.#deadlineOf('learn'))
+      await this.#turns.take(TURN_PATIENCE_MS, () =>
+        lane.callJson<LearnReply>('learn', {}, this.#deadlineOf('learn')),
+      )
       this.#knows.set(lane, births)
       return await work(lane)
     } catch (error) {
@@ -343,7 +355,9 @@ export class TokenPool {
   async cold<Reply>(call: LaneCall, request: object): Promise<Reply> {
     const lane = await this.#coldLane()
     try {
-      return await lane.callJson<Reply>(call, request, this.#deadlineOf(call))
+      return await this.#turns.take(TURN_PATIENCE_MS, () =>
+        lane.callJson<Reply>(call, request, this.#deadlineOf(call)),
+      )
     } catch (error) {
       if (error instanceof LaneError && error.advice !== 'keep') this.#discard(lane)
       throw error
@@ -423,10 +437,8 @@ export class TokenPool {
     const births = this.#births
     const lane = this.#spawn(role)
     try {
-      const reply = await lane.callJson<StartReply>(
-        'start',
-        this.#startRequest(role),
-        this.#deadlineOf('start'),
+      const reply = await this.#turns.take(TURN_PATIENCE_MS, () =>
+        lane.callJson<StartReply>('start', this.#startRequest(role), this.#deadlineOf('start')),
       )
       this.#token = reply.token
       this.#failures = 0

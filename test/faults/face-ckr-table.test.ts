@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect } from 'chai'
 import { CKR_ROWS, type CkrClass, ckrRow } from '../../src/pkcs11/ckr.ts'
-import { DaemonUnderTest } from '../support/daemon-under-test.ts'
+import { DaemonUnderTest, PATIENT } from '../support/daemon-under-test.ts'
 import { KmsClient, outcomeOf } from '../support/kms-client.ts'
 import { nativeProfile } from '../support/softhsm.ts'
 
@@ -29,8 +29,6 @@ const CONSEQUENCES: Readonly<Record<CkrClass, Consequence>> = {
   BUG: { once: 'ok', always: 'KMSInternalException', costsLanes: true },
 }
 const TEACHING_MS = 2500
-/** What is tested are codes, not deadlines: a busy machine must not answer for the token. */
-const PATIENCE = { deadlinesMs: { use: 1000, useTotal: 2000, find: 5000, write: 30_000 } }
 const UNKNOWN_CODE = 0x8000_0123 // some vendor's own
 const { ambiguousCkrs } = nativeProfile('softhsm2')
 const rowOf = (code: number) => ckrRow(code, new Set(ambiguousCkrs))
@@ -43,7 +41,7 @@ describe('FM-3.1: every return code of C_Decrypt, seen through the face', functi
   let blob: string
 
   before(async () => {
-    daemon = await DaemonUnderTest.start({ faults: { record: false }, profile: PATIENCE })
+    daemon = await DaemonUnderTest.start({ faults: { record: false }, profile: PATIENT })
     kms = new KmsClient(daemon.endpoint())
     keyId = await kms.createKey()
     blob = await kms.encrypt(keyId, Buffer.from('good'))

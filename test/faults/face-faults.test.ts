@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect } from 'chai'
 import { parseCiphertextBlob } from '../../src/kms/ciphertext-blob.ts'
-import { DaemonUnderTest, eventually } from '../support/daemon-under-test.ts'
+import { DaemonUnderTest, eventually, PATIENT } from '../support/daemon-under-test.ts'
 import { KmsClient, outcomeOf } from '../support/kms-client.ts'
 
 const LOOK_MS = 1000
@@ -13,8 +13,6 @@ const TEACHING_MS = 2500
 const EVIDENCE_HOLDS_MS = 1100
 /** What a client may hear while a token is in trouble. Nothing else: neither the key nor the ciphertext is to blame. */
 const TROUBLE = ['KeyUnavailableException', 'KMSInternalException', 'DependencyTimeoutException']
-/** Where a test is not about deadlines, a busy machine must not answer for the token. */
-const PATIENCE = { deadlinesMs: { use: 1000, useTotal: 2000, find: 5000, write: 30_000 } }
 
 describe('KMS face while the token misbehaves', function () {
   this.timeout(60_000)
@@ -26,7 +24,7 @@ describe('KMS face while the token misbehaves', function () {
   let blob: string
 
   before(async () => {
-    daemon = await DaemonUnderTest.start({ faults: { record: false }, profile: PATIENCE })
+    daemon = await DaemonUnderTest.start({ faults: { record: false }, profile: PATIENT })
     kms = new KmsClient(daemon.endpoint())
     keyId = await kms.createKey()
     otherKeyId = await kms.createKey()

@@ -23,6 +23,11 @@ const LAUNCHER = join(import.meta.dirname, '..', '..', 'scripts', 'hsm-bridge')
 const NATIVE_CONFIG = join(import.meta.dirname, '..', '..', 'native-config')
 const READY_WITHIN_MS = 30_000
 
+/** For profiles: where a test is not about deadlines, a busy machine must not answer for the token. */
+export const PATIENT = {
+  deadlinesMs: { use: 1000, useTotal: 2000, find: 5000, write: 30_000 },
+} as const
+
 export interface DaemonOptions {
   /** Put the fault module between lanes and token. */
   readonly faults?: boolean | { readonly record: boolean }
@@ -34,6 +39,8 @@ export interface DaemonOptions {
   /** Configuration members on top of ours. */
   readonly config?: Readonly<Record<string, unknown>>
   readonly region?: string
+  /** A token that exists, instead of a fresh one; whoever made it removes it. */
+  readonly token?: SoftHsmToken
 }
 
 /** Who calls: the administrator in the configured region, unless said otherwise. */
@@ -91,10 +98,18 @@ export class DaemonUnderTest {
 
   /** Token, configuration and `hsm-bridge init`; nothing serves yet. */
   static async prepare(options: DaemonOptions = {}): Promise<DaemonUnderTest> {
-    const token = await makeSoftHsmToken({ withoutGcm: options.withoutGcm ?? false })
+    const { withoutGcm = false } = options
+    const token = options.token
+      ? { ...options.token, remove: () => {} }
+      : await makeSoftHsmToken({ withoutGcm })
     const directory = mkdtempSync(join(tmpdir(), 'hsm-bridge-daemon-'))
     const daemon = new DaemonUnderTest(directory, token, options)
-    await daemon.cli('init')
+    try {
+      await daemon.cli('init')
+    } catch (error) {
+      await daemon.stop()
+      throw error
+    }
     return daemon
   }
 

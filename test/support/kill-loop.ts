@@ -2,12 +2,14 @@ import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { askDaemon } from '../../src/daemon/admin-client.ts'
 import { findAnchors } from '../../src/daemon/anchors.ts'
 import type { Reconciliation } from '../../src/daemon/reconcile.ts'
+import { stateDirectory } from '../../src/daemon/state-directory.ts'
 import type { WitnessedKey } from '../../src/pkcs11/witness.ts'
 import { openStorage } from '../../src/storage/open-storage.ts'
 import type { Storage } from '../../src/storage/storage.ts'
-import { DaemonUnderTest, eventually } from './daemon-under-test.ts'
+import { DaemonUnderTest, eventually, PATIENT } from './daemon-under-test.ts'
 import { KmsClient, outcomeOf } from './kms-client.ts'
 import type { SeededRandom } from './seeded-random.ts'
 
@@ -26,7 +28,12 @@ const WITNESS = join(import.meta.dirname, '..', 'pkcs11', 'witness-process.ts')
 const FIRST_KEYS = 4
 const KEYS_DUE = 2
 const MAKE_SPAN_MS = 450
+/** Some kills come in the start itself, where the lanes log in. */
+const EARLY_SHARE = 0.3
+const START_SPAN_MS = 900
+const DESTROY_SPAN_MS = 300
 const CHECKED_EACH_TIME = 15
+const LOG_LINES = 30
 
 /** Every write of the cold lane takes a while, so that many kills come between two of them. */
 const SLOW_WRITES = [
@@ -50,12 +57,12 @@ export interface KillTally {
   keysAcknowledged: number
   rotationsAcknowledged: number
   keysDestroyed: number
+  /** Kills that came between the intent of a destruction and its end. */
+  destructionsCutShort: number
   /** Unfinished make-intents that restarts have found. */
   leftovers: number
   /** Of these, with objects in the token. */
   leftoversInToken: number
-  /** Destructions that a restart has finished. */
-  destructionsResumed: number
 }
 
 /**
@@ -69,16 +76,16 @@ export class KillLoop {
     keysAcknowledged: 0,
     rotationsAcknowledged: 0,
     keysDestroyed: 0,
+    destructionsCutShort: 0,
     leftovers: 0,
     leftoversInToken: 0,
-    destructionsResumed: 0,
   }
   readonly #random: SeededRandom
   readonly #keys = new Map<string, AcknowledgedKey>()
+  /** Unfinished intents that were counted. */
+  readonly #leftovers = new Set<string>()
   /** Keys whose waiting period is over: a daemon that runs long enough destroys them. */
   readonly #due = new Set<string>()
-  /** From the start of a process to the end of the destructions that it finds due. */
-  #destroySpanMs = 0
 
   private constructor(daemon: DaemonUnderTest, random: SeededRandom) {
     this.daemon = daemon
@@ -86,11 +93,10 @@ export class KillLoop {
   }
 
   static async start(random: SeededRandom): Promise<KillLoop> {
-    const daemon = await DaemonUnderTest.start({ faults: { record: false } })
+    const daemon = await DaemonUnderTest.start({ faults: { record: false }, profile: PATIENT })
     daemon.faults.rules(SLOW_WRITES)
     const loop = new KillLoop(daemon, random)
     for (let i = 0; i < FIRST_KEYS; i += 1) await loop.#createKey()
-    await loop.#measureDestruction()
     return loop
   }
 
@@ -99,10 +105,15 @@ export class KillLoop {
     if (work === 'make') await this.#killWhileMaking(victim)
     else await this.#killWhileDestroying(victim)
     this.tally.kills += 1
-    await this.daemon.serve() // the lanes of a killed front may still be finishing
-    await this.#assertDueKeysGo()
-    await this.#assertNothingUnlisted()
-    await this.#assertKeysWork(this.#someKeys())
+    try {
+      await this.daemon.serve() // the lanes of a killed front may still be finishing
+      await this.#assertDueKeysGo()
+      await this.#assertNothingUnlisted()
+      await this.#assertKeysWork(this.#someKeys())
+    } catch (cause) {
+      const said = this.daemon.log().trimEnd().split('\n').slice(-LOG_LINES).join('\n')
+      throw new Error(`after a kill of the ${victim} (${work}): ${cause}\n${said}`, { cause })
+    }
   }
 
   /** Every acknowledged key once more, and the token as somebody else's code sees it. */
@@ -128,10 +139,18 @@ export class KillLoop {
 
   async #killWhileDestroying(victim: Victim): Promise<void> {
     await this.#makeKeysDue()
+    const logBefore = this.daemon.log().length
     const launched = this.daemon.launch().catch(() => undefined)
-    await pause(this.#random.between(0.2, 1.1) * this.#destroySpanMs)
+    if (this.#random.next() < EARLY_SHARE) await pause(this.#random.between(0, START_SPAN_MS))
+    else {
+      // The cold lane destroys; it has what is due before it right after its start.
+      const coldStarted = () => this.daemon.log().indexOf('"lane":"cold-', logBefore) > 0
+      await eventually(coldStarted, () => this.daemon.log())
+      await pause(this.#random.between(0, DESTROY_SPAN_MS))
+    }
     await this.#killNow(victim)
     await launched
+    await this.#noteDestructionsCutShort()
   }
 
   #killNow(victim: Victim): Promise<void> {
@@ -172,6 +191,7 @@ export class KillLoop {
 
   /** A waiting period of seven days cannot be waited for: it ends in the database of a daemon that does not run. */
   async #makeKeysDue(): Promise<void> {
+    for (let i = 0; i < KEYS_DUE; i += 1) await this.#createKey()
     const chosen = [...this.#keys.keys()].slice(0, KEYS_DUE)
     for (const keyId of chosen) {
       await this.#kms().scheduleDeletion(keyId)
@@ -185,15 +205,6 @@ export class KillLoop {
           if (this.#due.has(key.keyId)) draft.putKey({ ...key, deletionAt: key.createdAt })
       }),
     )
-  }
-
-  async #measureDestruction(): Promise<void> {
-    await this.#makeKeysDue()
-    const startedAt = performance.now()
-    await this.daemon.serve()
-    await this.#assertDueKeysGo()
-    this.#destroySpanMs = performance.now() - startedAt
-    for (let i = 0; i < KEYS_DUE; i += 1) await this.#createKey()
   }
 
   // ── what must hold after every start ───────────────────────────────────────────────────────────────────────────────
@@ -218,8 +229,6 @@ export class KillLoop {
   async #assertDueKeysGo(): Promise<void> {
     const kms = this.#kms()
     for (const keyId of this.#due) {
-      const state = await kms.describeKey(keyId).catch(() => undefined)
-      if (state?.KeyState === 'PendingDeletion') this.tally.destructionsResumed += 1
       await eventually(
         async () => (await outcomeOf(kms.describeKey(keyId))) === 'NotFoundException',
         () => `${keyId} is due and is not destroyed; the log:\n${this.daemon.log()}`,
@@ -237,19 +246,22 @@ export class KillLoop {
     assertEmpty(found.missingMaterials, 'materials that the token has lost')
     const destroying = found.openIntents.filter(({ kind }) => kind === 'destroy')
     assertEmpty(destroying, 'destructions that nobody finishes')
-    this.tally.leftovers += found.openIntents.length
-    this.tally.leftoversInToken += found.openIntents.filter((it) => it.objectsInToken > 0).length
+    for (const { intentId, objectsInToken } of found.openIntents) {
+      if (this.#leftovers.has(intentId)) continue
+      this.#leftovers.add(intentId)
+      this.tally.leftovers += 1
+      if (objectsInToken > 0) this.tally.leftoversInToken += 1
+    }
     if (found.openIntents.length === 0 || this.#random.next() < 0.5) return
-    await this.#reconcile('--destroy-uncommitted')
+    await this.#reconcile({ destroyUncommitted: true })
     assertEmpty((await this.#reconcile()).openIntents, 'intents that cannot be cleared')
   }
 
-  /** The command ends with code 1 when it has something to list. */
-  async #reconcile(...flags: string[]): Promise<Reconciliation> {
-    const printed = await this.daemon
-      .cli('reconcile', '--json', ...flags)
-      .catch((error: { stdout?: string }) => error.stdout ?? '')
-    return JSON.parse(printed) as Reconciliation
+  /** What `hsm-bridge reconcile` prints, asked of the daemon as the command asks it. */
+  async #reconcile({ destroyUncommitted = false } = {}): Promise<Reconciliation> {
+    const { adminSocket } = stateDirectory(this.daemon.state)
+    const answer = await askDaemon(adminSocket, 'reconcile', { destroyUncommitted })
+    return answer as Reconciliation
   }
 
   /** Every secret key in the token, counted by code that shares nothing with ours, is one that the database names. */
@@ -279,8 +291,15 @@ export class KillLoop {
     })
   }
 
+  async #noteDestructionsCutShort(): Promise<void> {
+    const begun = await this.#withStorage(({ snapshot }) =>
+      Promise.resolve(snapshot.intents().filter(({ kind }) => kind === 'destroy').length),
+    )
+    this.tally.destructionsCutShort += begun
+  }
+
   async #withStorage<T>(work: (storage: Storage) => Promise<T>): Promise<T> {
-    const storage = await openStorage({ path: join(this.daemon.state, 'hsm-bridge.sqlite') })
+    const storage = await openStorage({ path: stateDirectory(this.daemon.state).database })
     try {
       return await work(storage)
     } finally {

@@ -115,13 +115,13 @@ for (const { scheme, other, withoutGcm } of FLAVOURS)
       const { header, materialId, sealed } = parseCiphertextBlob(blob)
       const ivBytes = sealed.iv.length
       const body = blob.subarray(header.length)
-      const material = (id: string) => blobHeader({ materialId: id, scheme }, ivBytes)
+      const material = (id: string) => headerOf(id, scheme, ivBytes)
       const headers = {
-        'another scheme': blobHeader({ materialId, scheme: other }, ivBytes),
-        'a shorter IV': blobHeader({ materialId, scheme }, ivBytes - 1),
-        'a longer IV': blobHeader({ materialId, scheme }, ivBytes + 1),
-        'an IV of another scheme': blobHeader({ materialId, scheme }, ivBytes === 12 ? 16 : 12),
-        'no IV': blobHeader({ materialId, scheme }, 0),
+        'another scheme': headerOf(materialId, other, ivBytes),
+        'a shorter IV': headerOf(materialId, scheme, ivBytes - 1),
+        'a longer IV': headerOf(materialId, scheme, ivBytes + 1),
+        'an IV of another scheme': headerOf(materialId, scheme, ivBytes === 12 ? 16 : 12),
+        'no IV': headerOf(materialId, scheme, 0),
         'the material of another key': material(parseCiphertextBlob(blobOfOtherKey).materialId),
       }
       for (const [title, edited] of Object.entries(headers))
@@ -196,6 +196,11 @@ for (const { scheme, other, withoutGcm } of FLAVOURS)
       expect(await outcome(blob)).to.equal('opened')
     })
   })
+
+/** A header with a check that fits, as anybody can make one. */
+function headerOf(materialId: string, scheme: AeadSchemeName, ivBytes: number): Buffer {
+  return blobHeader({ materialId, scheme, objects: [], proof: Buffer.alloc(0) }, ivBytes)
+}
 
 async function createKey(endpoint: KmsEndpoint): Promise<string> {
   const request = { operation: 'CreateKey', body: {} }
