@@ -123,7 +123,7 @@ export class AuditLog implements AuditScribe {
       const file = await this.#spool.append(this.#options.clock.now(), Buffer.from(text, 'utf8'))
       const [toDisk, written] = [batch.filter(isToDisk), batch.filter((one) => !isToDisk(one))]
       for (const one of written) one.resolve()
-      if (toDisk.length > 0) await syncFor(file, toDisk)
+      if (toDisk.length > 0) this.#later(syncFor(file, toDisk)) // whoever needs only a write does not wait for the disk
     } catch (cause) {
       for (const one of batch) one.reject(new AuditError(cause))
     }
@@ -140,6 +140,10 @@ function isToDisk({ toDisk }: Waiting): boolean {
 }
 
 async function syncFor(file: SyncedFile, batch: readonly Waiting[]): Promise<void> {
-  await file.sync()
-  for (const one of batch) one.resolve()
+  try {
+    await file.sync()
+    for (const one of batch) one.resolve()
+  } catch (cause) {
+    for (const one of batch) one.reject(new AuditError(cause))
+  }
 }

@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs'
 import { type FileHandle, open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -40,7 +41,8 @@ class SpoolFile {
     if (this.#torn) await this.#handle.truncate(this.#bytes)
     this.#torn = true
     let written = 0
-    while (written < text.length) written += (await this.#handle.write(text, written)).bytesWritten
+    // Synchronous: an append to the page cache takes 5 µs, its way through Node's thread pool took 12 % of the front's time.
+    while (written < text.length) written += writeSync(this.#handle.fd, text, written)
     this.#torn = false
     this.#bytes += text.length
   }

@@ -4,6 +4,7 @@ import {
   materialFromJson,
   type MaterialJson,
   materialToJson,
+  RECORD_KEY_LABEL,
   type TokenAnchors,
 } from '../token/lane-protocol.ts'
 import type { TokenConnection } from './token-connection.ts'
@@ -12,9 +13,6 @@ interface AnchorsJson {
   readonly canary: MaterialJson
   readonly recordKeyId: string
 }
-
-/** CKA_LABEL of the key that signs records, as lanes make it. */
-const RECORD_KEY_LABEL = 'hsm-bridge:records'
 
 /** The canary and record key of a token, as storage remembers them; undefined before `init` has made them. */
 export function findAnchors(storage: Storage, tokenSerial: string): TokenAnchors | undefined {

@@ -1,11 +1,11 @@
 import type { Kms } from '../kms/kms.ts'
 import { OPERATIONS } from '../kms/operations/index.ts'
 
-const PATIENCE_MS = 10_000
+const PATIENCE_MS = 25_000
 
 /**
  * Lets uses pass at once, and changes wait, for a while, until it is known whether this database is older than the token
- * (FM-F30): comparing takes seconds at 10,000 keys. Storage refuses them afterwards if it is.
+ * (FM-F30): comparing takes 9 s at 10,000 keys. Storage refuses them afterwards if it is.
  */
 export function holdChanges(kms: Kms, checked: Promise<unknown>): Kms {
   let open = false

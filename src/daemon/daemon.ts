@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import { type AuditLog, createAuditLog } from '../audit/audit-log.ts'
 import { createFaceServer } from '../http/face-server.ts'
-import { createKmsFace } from '../http/kms-face.ts'
+import { createKmsFace, type KmsFaceHandler } from '../http/kms-face.ts'
 import { createOpsServer, type Readiness } from '../http/ops-server.ts'
 import { systemClock } from '../kms/clock.ts'
 import { createKms, type KmsService } from '../kms/create-kms.ts'
@@ -50,6 +50,7 @@ export class Daemon {
   readonly #seed: Seed | undefined
   readonly #faces: Server[] = []
   readonly #failure = Promise.withResolvers<never>()
+  #kmsFace: KmsFaceHandler | undefined
   #ops: Server | undefined
   #admin: AdminServer | undefined
   #stopping = false
@@ -109,6 +110,7 @@ export class Daemon {
     this.#stopping = true
     await this.#admin?.close()
     await Promise.all(this.#faces.map((face) => drain(face, DRAIN_MS)))
+    await this.#kmsFace?.idle()
     await this.#scheduler.stop()
     await this.#kms.close()
     if (this.#ops) await drain(this.#ops, 0)
@@ -185,8 +187,9 @@ export class Daemon {
       logger,
       metrics: this.#metrics,
     })
+    this.#kmsFace = face
     const tls = config.kms.tls && readTls(config.kms.tls)
-    const server = createFaceServer(face, { clock: systemClock, ...(tls && { tls }) })
+    const server = createFaceServer(face.handle, { clock: systemClock, ...(tls && { tls }) })
     this.#faces.push(server)
     this.#ops = createOpsServer({
       readiness: () => this.#readiness(),
@@ -236,6 +239,7 @@ export class Daemon {
         },
       )
     }
+    await this.#audit.deliverOutbox(MINUTE_MS)
     await this.#doWhatIsDue()
     await this.#kms.lastUses.flush()
   }

@@ -1,9 +1,4 @@
-import { ROTATE_ENCRYPTIONS } from '../kms/encryption-budget.ts'
-import { keyArn } from '../kms/key-id.ts'
-import type { KeyMaterial } from '../kms/key.ts'
-import type { KeySpec } from '../kms/key-spec.ts'
-import { enabledKey } from '../kms/new-key.ts'
-import type { StorageDraft } from '../storage/storage.ts'
+import { type MaterialRecord, rebuildKeys } from '../kms/rebuild-keys.ts'
 import { type ListedRecord, materialFromJson } from '../token/lane-protocol.ts'
 import { findAnchors, findAnchorsInToken, keepAnchors } from './anchors.ts'
 import { ConfigError } from './config-error.ts'
@@ -19,6 +14,8 @@ export interface RebuildReport {
   /** ARNs of keys that storage did not know. They are Enabled under the default key policy. */
   readonly keysAdded: readonly string[]
   readonly materialsAdded: number
+  /** KeyMaterialIds that were left alone: their key is destroyed, or of a kind that this version does not know. */
+  readonly materialsSkipped: readonly string[]
   /** Labels of records whose MAC does not fit: nothing was taken from them. */
   readonly refusedRecords: readonly string[]
   readonly administratorRestored: boolean
@@ -40,11 +37,10 @@ export async function rebuild(installation: Installation): Promise<RebuildReport
     )
   const records = list.records.flatMap(readRecord)
   const lineage = Math.max(newestLineage(list), storage.snapshot.lineage)
-  const keysBefore = new Set([...storage.snapshot.allKeys()].map(({ arn }) => arn))
-  const added = await storage.change(
+  const { keys, materials, skipped } = await storage.change(
     (draft) => {
       draft.adoptInstance(owner.instanceId, lineage)
-      return addRecords(draft, records)
+      return rebuildKeys(draft, records, storage.snapshot.intents())
     },
     { evenReadOnly: true },
   )
@@ -52,10 +48,9 @@ export async function rebuild(installation: Installation): Promise<RebuildReport
     tokenSerial: token.serial,
     instanceId: owner.instanceId,
     lineage,
-    keysAdded: [...storage.snapshot.allKeys()]
-      .map(({ arn }) => arn)
-      .filter((arn) => !keysBefore.has(arn)),
-    materialsAdded: added,
+    keysAdded: keys,
+    materialsAdded: materials.length,
+    materialsSkipped: skipped,
     refusedRecords: list.records.filter(({ authentic }) => !authentic).map(({ label }) => label),
     administratorRestored: await makeAdministrator(installation),
   }
@@ -78,69 +73,8 @@ async function connectWithAnchors(installation: Installation): Promise<TokenConn
   return await installation.token()
 }
 
-interface TokenRecord {
-  readonly owner: {
-    readonly arn: string
-    readonly keyId: string
-    readonly accountId: string
-    readonly region: string
-    readonly keySpec: KeySpec
-    readonly keyUsage: 'ENCRYPT_DECRYPT'
-    readonly origin: 'AWS_KMS'
-  }
-  readonly made: KeyMaterial
-}
-
 /** Only what the record key has signed is believed. */
-function readRecord(record: ListedRecord): TokenRecord[] {
-  const { authentic, kind, material, origin } = record
+function readRecord({ authentic, kind, material, origin }: ListedRecord): MaterialRecord[] {
   if (!authentic || kind !== 'material' || !material || !origin) return []
-  const { keyId, accountId, region, lineage, createdAt } = origin
-  const arn = keyArn(region, accountId, keyId)
-  return [
-    {
-      owner: {
-        arn,
-        keyId,
-        accountId,
-        region,
-        keySpec: origin.keySpec as KeySpec, // written by us, authenticated by the token
-        keyUsage: origin.keyUsage as 'ENCRYPT_DECRYPT',
-        origin: origin.origin as 'AWS_KMS',
-      },
-      made: {
-        keyArn: arn,
-        region,
-        material: materialFromJson(material),
-        lineage,
-        createdAt,
-        rotation: undefined,
-        // ARCH-D7: how often it encrypted, the token does not tell; never more than up to the rotation limit. So the key
-        // rotates by itself at its next use.
-        encryptionsReserved: ROTATE_ENCRYPTIONS,
-      },
-    },
-  ]
-}
-
-/** Answers how many materials were added. Oldest first, so that the newest material of a key becomes its current one. */
-function addRecords(draft: StorageDraft, records: readonly TokenRecord[]): number {
-  let added = 0
-  for (const { owner, made } of records.toSorted((a, b) => a.made.lineage - b.made.lineage)) {
-    if (draft.findTombstone(owner.arn)) continue
-    if (draft.findMaterial(made.region, made.material.materialId)) continue
-    const key = draft.findKey(owner.arn)
-    if (!key) draft.putKey(enabledKey(owner, made))
-    else if (isNewest(draft, made))
-      draft.putKey({ ...key, currentMaterialId: made.material.materialId })
-    // Its key first: the row refers to it. The token does not tell why a key was rotated, only when.
-    const rotation = key && { type: 'ON_DEMAND' as const, at: made.createdAt }
-    draft.putMaterial({ ...made, rotation })
-    added += 1
-  }
-  return added
-}
-
-function isNewest(draft: StorageDraft, made: KeyMaterial): boolean {
-  return draft.materialsOf(made.keyArn).every(({ lineage }) => lineage <= made.lineage)
+  return [{ material: materialFromJson(material), origin }]
 }

@@ -67,7 +67,12 @@ function compare(
 ): Omit<Reconciliation, 'destroyed'> {
   const inToken = new Set(token.objects.map(({ id }) => id))
   const materials = [...snapshot.allMaterials()]
-  const materialIds = new Set(materials.map(({ material }) => material.materialId))
+  // A material that an intent names is told of once, by its intent.
+  const plans = [
+    ...materials.map(({ material }) => material),
+    ...snapshot.intents().flatMap(plansOf),
+  ]
+  const materialIds = new Set(plans.map(({ materialId }) => materialId))
   const named = namedObjectIds(snapshot, anchors)
   return {
     openIntents: snapshot.intents().map((intent) => ({

@@ -1,10 +1,12 @@
-import type { Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import type { Server, ServerResponse } from 'node:http'
+import { type AddressInfo, Server as NetServer } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import { ConfigError } from './config-error.ts'
 import type { ListenAddress } from './listen-address.ts'
 import { codeOf } from './private-file.ts'
 
 const SWEEP_MS = 50
+const GRACE_MS = 300
 
 /** Listens and answers where. Throws ConfigError naming the option when the address is taken or not ours. */
 export async function listenOn(
@@ -29,11 +31,21 @@ export async function listenOn(
   return { host: address.host, port: (server.address() as AddressInfo).port }
 }
 
-/** No new connections; those that have an answer coming get it, for `patienceMs` at the most. */
+/**
+ * No new connections. Requests in hand are answered, and so are those that a client was just sending on a connection that it
+ * kept: with the word to close it (FM-F48). Whoever says nothing for `GRACE_MS` is cut off, everybody after `patienceMs`.
+ */
 export async function drain(server: Server, patienceMs: number): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-  const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS)
+  server.prependListener('request', (_request, response: ServerResponse) =>
+    response.setHeader('Connection', 'close'),
+  )
+  // Not the close of node:http: that one cuts idle connections at once, and with them what is on its way to us.
+  const closed = new Promise<void>((resolve) => {
+    NetServer.prototype.close.call(server, () => resolve())
+  })
   const patience = setTimeout(() => server.closeAllConnections(), patienceMs)
+  await Promise.race([closed, pause(Math.min(GRACE_MS, patienceMs))])
+  const sweep = setInterval(() => server.closeIdleConnections(), SWEEP_MS)
   server.closeIdleConnections()
   await closed
   clearInterval(sweep)

@@ -61,7 +61,7 @@ export function failure(quoted: string | undefined, path: string, sentence: stri
 /** As Java prints it, which is what AWS sends: `'[a, b]'`, `'{k=v}'`. */
 export function quote(value: unknown): string {
   if (Array.isArray(value)) return `'[${value.map(printMember).join(', ')}]'`
-  if (typeof value !== 'object' || value === null) return `'${value}'`
+  if (typeof value !== 'object' || value === null) return `'${String(value)}'`
   const entries = Object.entries(value).map(([key, entry]) => `${key}=${entry}`)
   return `'{${entries.join(', ')}}'`
 }

@@ -19,7 +19,7 @@ export function writerOf(schema: NormalizedSchema): Writer {
   const rename = renamerOf(schema)
   return (reply) => {
     serializer.write(schema, rename(reply ?? {}))
-    return serializer.flush() as string
+    return serializer.flush()
   }
 }
 

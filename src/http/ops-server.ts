@@ -49,8 +49,8 @@ async function page(
 }
 
 function readinessPage({ ready, reasons }: Readiness): PlainText {
-  if (ready) return { status: 200, text: 'ready\n' }
-  return { status: 503, text: ['not ready', ...reasons, ''].join('\n') }
+  const text = [ready ? 'ready' : 'not ready', ...reasons, ''].join('\n')
+  return { status: ready ? 200 : 503, text }
 }
 
 function send(response: ServerResponse, { status, text, type }: PlainText): void {

@@ -185,6 +185,18 @@ export class Session {
     }
   }
 
+  /** Several attributes, each `undefined` where the object has none of its type. One call, if the object has them all. */
+  findAttributes(handle: ObjectHandle, types: readonly number[]): (Buffer | undefined)[] {
+    const tainted = this.#tainted
+    try {
+      return this.attributes(handle, types)
+    } catch (error) {
+      if (!(error instanceof Pkcs11Error) || !ATTRIBUTE_ABSENT.has(error.ckr)) throw error
+      this.#tainted = tainted
+      return types.map((type) => this.findAttribute(handle, type))
+    }
+  }
+
   setAttributes(handle: ObjectHandle, template: Template): void {
     this.#assertIdle()
     assertHandle(handle, 'object')

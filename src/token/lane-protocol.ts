@@ -1,13 +1,7 @@
 import type { AeadSchemeName } from '../crypto/aead-scheme.ts'
 import { AEAD_SCHEMES, findAeadScheme } from '../crypto/aead-scheme.ts'
 import type { CustodyErrorCode } from '../crypto/custody-error.ts'
-import type {
-  Material,
-  MaterialOrigin,
-  MaterialPlan,
-  Sealed,
-  TokenObjectName,
-} from '../crypto/key-custody.ts'
+import type { Material, MaterialOrigin, MaterialPlan, Sealed } from '../crypto/key-custody.ts'
 import { FieldReader, fields } from '../bytes/fields.ts'
 import type { VendorProfile } from '../pkcs11/vendor-profile.ts'
 
@@ -23,7 +17,7 @@ export const REQUEST_HEADER_BYTES = 4 + 4 + 1 + 8
 export const RESPONSE_HEADER_BYTES = 4 + 4 + 1
 
 /** Which deadline a call runs under (ARCH-D2). */
-export type CallClass = 'use' | 'find' | 'write'
+export type CallClass = 'use' | 'find' | 'survey' | 'write'
 
 interface CallRow {
   readonly number: number
@@ -45,7 +39,7 @@ export const LANE_CALLS = {
   generate: { number: 10, class: 'write', idempotent: false },
   record: { number: 11, class: 'write', idempotent: false },
   destroy: { number: 12, class: 'write', idempotent: false },
-  list: { number: 13, class: 'find', idempotent: true },
+  list: { number: 13, class: 'survey', idempotent: true }, // reads every object: seconds at 10,000 keys
   show: { number: 14, class: 'find', idempotent: true },
   owner: { number: 15, class: 'write', idempotent: false },
 } as const satisfies Record<string, CallRow>
@@ -83,6 +77,9 @@ export interface TokenAnchors {
   /** CKA_ID in hex of the generic secret that signs records (HMAC-SHA-256). */
   readonly recordKeyId: string
 }
+
+/** CKA_LABEL of the key that signs records. */
+export const RECORD_KEY_LABEL = 'hsm-bridge:records'
 
 export interface StartReply {
   readonly pid: number
@@ -325,5 +322,3 @@ export const sealedReply = {
     return { iv: reader.sized(1), ciphertext: reader.sized(4), plaintext: reader.sized(4) }
   },
 }
-
-export type { TokenObjectName }

@@ -27,14 +27,10 @@ export interface FoundRecord {
   readonly decoded: DecodedTokenRecord | undefined
 }
 
-/** Writes the record of a material; a repeated call with the same content changes nothing. */
+/** Writes the record of a material: once, right after the material was made. */
 export function writeRecord(lane: LaneState, session: Session, request: RecordRequest): void {
   const { kind, material, origin } = request
   const value = encode(lane, session, { kind, material, origin })
-  const older = recordsOf(lane, session, material.materialId)
-  if (older.some((record) => record.value.equals(value))) return
-  if (older.length > 0)
-    throw fault('KEY_AMBIGUOUS', 'keep', `material ${material.materialId} has another record`)
   create(lane, session, recordLabel(lane, material.materialId), value)
 }
 
@@ -102,10 +98,10 @@ function findRecords(lane: LaneState, session: Session, label?: string): FoundRe
     ...(label === undefined ? [] : [{ type: CKA.LABEL, value: label }]),
   ])
   return handles.map((handle) => {
-    const value = session.findAttribute(handle, CKA.VALUE) ?? Buffer.alloc(0)
+    const [label, value = Buffer.alloc(0)] = session.findAttributes(handle, [CKA.LABEL, CKA.VALUE])
     return {
       handle,
-      label: session.findAttribute(handle, CKA.LABEL)?.toString('utf8') ?? '',
+      label: label?.toString('utf8') ?? '',
       value,
       decoded: findTokenRecord(value, mac),
     }

@@ -34,6 +34,10 @@ export class ObjectIndex {
     return only
   }
 
+  has(id: string): boolean {
+    return this.#byId.has(id)
+  }
+
   /** Forgets every handle and reads the token: one search, then the CKA_ID of each key. */
   rebuild(session: Session): void {
     const handles = session.find(SECRET_KEYS)
@@ -80,7 +84,9 @@ export class ObjectIndex {
 
   #read(session: Session, handle: ObjectHandle): void {
     try {
-      this.add(session.findAttribute(handle, CKA.ID)?.toString('hex') ?? '', handle)
+      const id = session.findAttribute(handle, CKA.ID)?.toString('hex') ?? ''
+      // FM-F22: SoftHSM2 shows a key that another process is making before it has its CKA_ID. Left out, it is read again.
+      if (id !== '') this.add(id, handle)
     } catch (error) {
       // Destroyed by somebody between the search and this look.
       if (!(error instanceof Pkcs11Error) || error.ckrClass !== 'HANDLE') throw error

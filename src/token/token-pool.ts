@@ -4,6 +4,7 @@ import type { VendorProfile } from '../pkcs11/vendor-profile.ts'
 import { LaneError } from './lane-error.ts'
 import { LaneProcess } from './lane-process.ts'
 import {
+  type CallClass,
   LANE_CALLS,
   type LaneCall,
   type LearnReply,
@@ -13,6 +14,7 @@ import {
 } from './lane-protocol.ts'
 import { LaneRotation, noLane } from './lane-rotation.ts'
 import type { LoginLatch } from './login-latch.ts'
+import { Turns } from './turns.ts'
 
 /** Waits between attempts to replace a lane, in milliseconds; the last one repeats. Half of each is jitter. */
 const RESPAWN_WAITS_MS = [0, 100, 250, 500, 1000, 1500]
@@ -20,6 +22,8 @@ const RESPAWN_WAITS_MS = [0, 100, 250, 500, 1000, 1500]
 const TEACH_AFTER_MS = 1500
 /** A key that no lane shows right after a search is missing; the search is not repeated for this long. */
 const TAUGHT_HOLDS_MS = 250
+/** How long a search or a login waits for a write of another lane, and the other way round. */
+const TURN_PATIENCE_MS = 2000
 /** How long a silent lane may yet answer before it counts as hung. */
 const SUSPICION_MS = 60
 /** How long `stop` waits for lanes that do not write before it kills them. */
@@ -82,6 +86,11 @@ export class TokenPool {
   #teaching: Promise<void> | undefined
   #teachTimer: NodeJS.Timeout | undefined
   #benchWork: Promise<unknown> = Promise.resolve()
+  /**
+   * What writes objects and what reads the whole token take turns, also across lanes (FM-R8): SoftHSM2 2.6.1 shows a process
+   * that indexes the token objects half written, and has read back wrong attributes of a key made in that moment.
+   */
+  readonly #turns = new Turns()
   #anchors: TokenAnchors | undefined
   #token: StartReply['token'] | undefined
   #trouble: string | undefined
@@ -128,6 +137,7 @@ export class TokenPool {
   /** Lets every lane finish what it does and waits for its end. */
   async stop(): Promise<void> {
     this.#stopping = true
+    this.#wakeColdWaiters()
     clearTimeout(this.#teachTimer)
     const lanes = [...this.#all]
     for (const lane of lanes) lane.dismiss()
@@ -230,7 +240,9 @@ export class TokenPool {
   async #recover(lane: LaneProcess): Promise<void> {
     this.#promoteSpare()
     try {
-      await lane.call('recover', [], this.#deadlineOf('recover'))
+      await this.#turns.take(TURN_PATIENCE_MS, () =>
+        lane.call('recover', [], this.#deadlineOf('recover')),
+      )
       this.#seat(lane)
     } catch (error) {
       this.#noteFailure(lane, error)
@@ -260,7 +272,9 @@ export class TokenPool {
     const lane = await this.#takeAside()
     try {
       const births = this.#births
-      await lane.callJson<LearnReply>('learn', {}, this.#deadlineOf('learn'))
+      await this.#turns.take(TURN_PATIENCE_MS, () =>
+        lane.callJson<LearnReply>('learn', {}, this.#deadlineOf('learn')),
+      )
       this.#knows.set(lane, births)
       return await work(lane)
     } catch (error) {
@@ -341,7 +355,9 @@ export class TokenPool {
   async cold<Reply>(call: LaneCall, request: object): Promise<Reply> {
     const lane = await this.#coldLane()
     try {
-      return await lane.callJson<Reply>(call, request, this.#deadlineOf(call))
+      return await this.#turns.take(TURN_PATIENCE_MS, () =>
+        lane.callJson<Reply>(call, request, this.#deadlineOf(call)),
+      )
     } catch (error) {
       if (error instanceof LaneError && error.advice !== 'keep') this.#discard(lane)
       throw error
@@ -349,10 +365,9 @@ export class TokenPool {
   }
 
   async #coldLane(): Promise<LaneProcess> {
-    if (this.#latched || this.#stopping) throw noLane()
     const until = this.#deadlineOf('learn')
     while (!this.#cold) {
-      if (Date.now() >= until) throw noLane()
+      if (this.#latched || this.#stopping || Date.now() >= until) throw noLane()
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, Math.max(1, until - Date.now()))
         this.#coldWaiters.push(() => {
@@ -422,10 +437,8 @@ export class TokenPool {
     const births = this.#births
     const lane = this.#spawn(role)
     try {
-      const reply = await lane.callJson<StartReply>(
-        'start',
-        this.#startRequest(role),
-        this.#deadlineOf('start'),
+      const reply = await this.#turns.take(TURN_PATIENCE_MS, () =>
+        lane.callJson<StartReply>('start', this.#startRequest(role), this.#deadlineOf('start')),
       )
       this.#token = reply.token
       this.#failures = 0
@@ -449,7 +462,8 @@ export class TokenPool {
       callsPerLane: role === 'hot' ? profile.callsPerLane : 1,
       onGone: (gone, cause) => this.#laneEnded(gone, cause),
       onDeadline: (late, call, silentMs) => {
-        if (silentMs >= profile.deadlinesMs[LANE_CALLS[call].class]) void this.#suspect(late, call)
+        if (silentMs >= profile.deadlinesMs[DEADLINE_OF[LANE_CALLS[call].class]])
+          void this.#suspect(late, call)
       },
       onLog: (from, line) => log('warn', 'lane says', { lane: from.name, line }),
     })
@@ -481,6 +495,7 @@ export class TokenPool {
     if (error instanceof CustodyError && error.code === 'LOGIN_REFUSED') {
       latch.close(tokenSerial, pin, message)
       this.#latched = true
+      this.#wakeColdWaiters()
     }
   }
 
@@ -502,6 +517,10 @@ export class TokenPool {
   #seatCold(lane: LaneProcess): void {
     if (lane.gone) return
     this.#cold = lane
+    this.#wakeColdWaiters()
+  }
+
+  #wakeColdWaiters(): void {
     const waiters = this.#coldWaiters
     this.#coldWaiters = []
     for (const wake of waiters) wake()
@@ -519,13 +538,15 @@ export class TokenPool {
   async #suspect(lane: LaneProcess, call: LaneCall): Promise<void> {
     if (this.#suspects.has(lane)) return
     this.options.log('warn', 'lane did not answer in time', { lane: lane.name, call })
-    if (!this.#rotation.take(lane)) return this.#discard(lane)
+    if (!this.#rotation.includes(lane)) return this.#discard(lane)
     this.#suspects.add(lane)
-    this.#promoteSpare()
+    // The last lane stays: if it is only starved it still serves, and if it hangs nobody is worse off.
+    const isLast = this.#rotation.size === 1 && this.#bench.length === 0
+    if (!isLast && this.#rotation.take(lane)) this.#promoteSpare()
     const heard = await lane.heardBy(Date.now() + SUSPICION_MS)
     this.#suspects.delete(lane)
-    if (heard) this.#seat(lane)
-    else this.#discard(lane)
+    if (!heard) this.#discard(lane)
+    else if (!isLast) this.#seat(lane)
   }
 
   /** Takes a lane out of everything and ends it: by SIGKILL, unless that could harm the token (ARCH-D2). */
@@ -555,9 +576,17 @@ export class TokenPool {
   }
 
   #deadlineOf(call: LaneCall): number {
-    return Date.now() + this.options.profile.deadlinesMs[LANE_CALLS[call].class]
+    return Date.now() + this.options.profile.deadlinesMs[DEADLINE_OF[LANE_CALLS[call].class]]
   }
 }
+
+/** Which deadline of the profile holds for a class of calls. */
+const DEADLINE_OF = {
+  use: 'use',
+  find: 'find',
+  survey: 'write',
+  write: 'write',
+} as const satisfies Record<CallClass, keyof VendorProfile['deadlinesMs']>
 
 /** CustodyErrors that say something about the request, not about the lane: asking elsewhere would change nothing. */
 const FINAL_CODES: ReadonlySet<string> = new Set([

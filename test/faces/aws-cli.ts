@@ -4,12 +4,14 @@ import { ClientError, type Members, type RealClient } from './real-client.ts'
 
 const PROGRAM = '/usr/bin/aws'
 /** How the AWS CLI tells of an exception, on standard error. */
-const REFUSAL = /An error occurred \((\w+)\) when calling the \w+ operation[^:]*: ?(.*)/s
+const REFUSAL =
+  /An error occurred \((\w+)\) when calling the \w+ operation(?: \(reached max retries: \d+\))?: ?(.*)/s
 
 /** The AWS CLI as Debian ships it, called as a user would who has the profile that `init` wrote. */
 export const awsCli: RealClient = {
   name: 'AWS CLI',
   program: PROGRAM,
+  startsSlowly: true,
   call: (daemon, operation, input, caller) =>
     new Promise((resolve, reject) => {
       const args = ['kms', commandOf(operation), '--endpoint-url', daemon.kms, '--output', 'json']

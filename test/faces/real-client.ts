@@ -9,6 +9,8 @@ export interface RealClient {
   readonly name: string
   /** What must be on the machine; a client from npm needs nothing. */
   readonly program?: string
+  /** A call takes about a second, so it makes fewer of them. */
+  readonly startsSlowly?: boolean
   /** Calls one operation, without retries. Throws ClientError for what the service refused. */
   call(
     daemon: DaemonUnderTest,

@@ -122,8 +122,8 @@ async function perform({ name, args }: TokenProgramRequest): Promise<TokenProgra
   }
 }
 
-process.on('message', async (request: TokenProgramRequest) =>
-  process.send?.(await perform(request)),
-)
+process.on('message', (request: TokenProgramRequest) => {
+  void perform(request).then((reply) => process.send?.(reply))
+})
 process.on('disconnect', () => process.exit(0))
 process.send?.('ready')

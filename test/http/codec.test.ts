@@ -269,7 +269,7 @@ function sampleScalar(schema: NormalizedSchema): unknown {
 function writtenByAws(schema: NormalizedSchema, value: unknown): Buffer {
   const serializer = AWS.createSerializer()
   serializer.write(schema, value)
-  return Buffer.from(serializer.flush() as string)
+  return Buffer.from(serializer.flush())
 }
 
 /** AWS's deserializer gives an adapter class for bytes. */

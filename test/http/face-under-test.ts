@@ -7,7 +7,7 @@ import aws4 from 'aws4'
 import { Sensitive } from '../../src/bytes/sensitive.ts'
 import type { AuditEntry } from '../../src/http/audit-step.ts'
 import { createFaceServer } from '../../src/http/face-server.ts'
-import { createKmsFace, type KmsFaceParts } from '../../src/http/kms-face.ts'
+import { createKmsFace, type KmsFaceHandler, type KmsFaceParts } from '../../src/http/kms-face.ts'
 import type { Principal } from '../../src/kms/caller.ts'
 import type { KmsRequest } from '../../src/kms/kms.ts'
 
@@ -39,6 +39,7 @@ export class FaceUnderTest {
   clockOffsetMs = 0
   readonly #clients: KMSClient[] = []
   readonly #server: Server
+  readonly #face: KmsFaceHandler
 
   constructor(parts: Partial<KmsFaceParts> & { requestTimeoutMs?: number } = {}) {
     const clock = { now: () => Date.now() + this.clockOffsetMs }
@@ -54,7 +55,8 @@ export class FaceUnderTest {
       ...parts,
     })
     const { requestTimeoutMs = 10_000 } = parts
-    this.#server = createFaceServer(face, { clock, requestTimeoutMs })
+    this.#face = face
+    this.#server = createFaceServer(face.handle, { clock, requestTimeoutMs })
   }
 
   async start(): Promise<this> {
@@ -68,6 +70,11 @@ export class FaceUnderTest {
     this.#server.closeAllConnections()
     this.#server.close()
     await once(this.#server, 'close')
+  }
+
+  /** Resolves when no request is being worked on. */
+  idle(): Promise<void> {
+    return this.#face.idle()
   }
 
   get server(): Server {
@@ -163,7 +170,8 @@ export function parseAnswer(answer: Answer): unknown {
   const missing = Object.entries(EVERY_ANSWER).filter(
     ([name, pattern]) => !pattern.test(answer.headers.get(name) ?? ''),
   )
-  if (missing.length > 0) throw new Error(`answer without proper ${missing.map(([n]) => n)}`)
+  if (missing.length > 0)
+    throw new Error(`answer without proper ${missing.map(([n]) => n).join(', ')}`)
   return JSON.parse(answer.text)
 }
 

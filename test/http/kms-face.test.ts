@@ -366,6 +366,27 @@ describe('KMS face', () => {
       expect(answer.text).not.to.contain(Buffer.from('the data key').toString('base64'))
     })
 
+    it('FM-F48: is not idle before the record of a client that has gone is written', async () => {
+      let finish = (): void => undefined
+      const began = new Promise<void>((resolve) => {
+        face.perform = () => {
+          resolve()
+          return new Promise((done) => {
+            finish = () => done({})
+          })
+        }
+      })
+      const abandoned = face.call('ListKeys', '{}').catch(() => undefined)
+      await began
+      face.server.closeAllConnections()
+      await abandoned
+      const idle = face.idle()
+      expect(face.records).to.have.length(0)
+      finish()
+      await idle
+      expect(face.records).to.have.length(1)
+    })
+
     it('records what the operation left in the trail, also when it throws', async () => {
       face.perform = async ({ trail }) => {
         trail.resources.push(KEY_ARN)

@@ -41,6 +41,14 @@ describe('ops server', () => {
     })
   })
 
+  it('is ready and says what else is the matter', async () => {
+    readiness = async () => ({ ready: true, reasons: ['read-only: an older copy'] })
+    expect(await get('/readyz')).to.include({
+      status: 200,
+      text: 'ready\nread-only: an older copy\n',
+    })
+  })
+
   it('asks the token once for probes that come together', async () => {
     let asked = 0
     let answer: (readiness: Readiness) => void = () => undefined

@@ -46,7 +46,7 @@ describe('wireError', () => {
     undefined,
     { code: 'X' },
   ]) {
-    it(`tells nothing of ${JSON.stringify(String(thrown))} but the request id`, () => {
+    it(`tells nothing of ${thrown instanceof Error ? thrown.name : typeof thrown} but the request id`, () => {
       const answer = wireError(thrown, ID)
       expect(answer.status).to.equal(500)
       expect(JSON.parse(answer.body)).to.deep.equal({

@@ -31,7 +31,8 @@ describe('rebuildKeys', () => {
     expect(after).to.include({ state: 'Enabled', description: '' })
   })
 
-  it('FM-F30: an older database gets what it lacks and keeps what it has', async () => {
+  it('FM-F30: an older database gets what it lacks and keeps what it has', async function () {
+    if (rig.storage.isShared) this.skip() // its own tools make its copies
     const key = await rig.makeKey({ description: 'kept' })
     await rig.storage.backup(`${rig.directory}/old.db`)
     await rig.ask('RotateKeyOnDemand', { keyId: key.keyId })

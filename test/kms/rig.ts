@@ -11,7 +11,7 @@ import type { OperationName } from '../../src/kms/operation-names.ts'
 import type { KmsNotice } from '../../src/kms/kms-context.ts'
 import { compilePolicy } from '../../src/policy/compile-policy.ts'
 import type { Storage } from '../../src/storage/storage.ts'
-import { openOnEngine } from '../support/engine.ts'
+import { forgetOnEngine, openOnEngine } from '../support/engine.ts'
 import { FakeCustody } from '../support/fake-custody.ts'
 
 export const ACCOUNT = '111122223333'
@@ -104,6 +104,7 @@ export class Rig {
 
   async remove(): Promise<void> {
     await this.storage.close()
+    forgetOnEngine(this.directory)
     rmSync(this.directory, { recursive: true })
   }
 

@@ -30,9 +30,13 @@ class CheckedRequests {
     try {
       await (made ? this.#decrypt(made.blob, made.plaintext) : this.#encrypt())
     } catch (error) {
-      const { name, message } = error as Error
-      const operation = made ? 'Decrypt' : 'Encrypt'
-      this.#failures.push({ atMs: performance.timeOrigin + dueMs, operation, name, message })
+      const { name, message, cause } = error as Error & { cause?: { code?: string } }
+      this.#failures.push({
+        atMs: performance.timeOrigin + dueMs,
+        operation: made ? 'Decrypt' : 'Encrypt',
+        name: cause?.code ?? name, // fetch wraps what the system said
+        message,
+      })
     }
     this.#latencies.push(performance.now() - dueMs)
   }

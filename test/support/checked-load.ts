@@ -15,7 +15,7 @@ export interface FailedRequest {
   /** When it was due, in epoch milliseconds. */
   readonly atMs: number
   readonly operation: 'Encrypt' | 'Decrypt'
-  /** The exception's name, or of what fetch threw. */
+  /** The exception's name; the system's code (ECONNREFUSED) where there was no answer. */
   readonly name: string
   readonly message: string
 }

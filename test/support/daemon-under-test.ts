@@ -1,5 +1,12 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { appendFileSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -7,12 +14,19 @@ import { promisify } from 'node:util'
 import { KMSClient } from '@aws-sdk/client-kms'
 import { stringify } from 'yaml'
 import { softHsmModulePath } from '../../softhsm/softhsm-conf.ts'
+import type { VendorProfile } from '../../src/pkcs11/vendor-profile.ts'
 import { type FaultModule, faultModule } from './fault-module.ts'
 import type { KmsEndpoint } from './kms-request.ts'
 import { makeSoftHsmToken, type SoftHsmToken } from './softhsm.ts'
 
 const LAUNCHER = join(import.meta.dirname, '..', '..', 'scripts', 'hsm-bridge')
+const NATIVE_CONFIG = join(import.meta.dirname, '..', '..', 'native-config')
 const READY_WITHIN_MS = 30_000
+
+/** For profiles: where a test is not about deadlines, a busy machine must not answer for the token. */
+export const PATIENT = {
+  deadlinesMs: { use: 1000, useTotal: 2000, find: 5000, write: 30_000 },
+} as const
 
 export interface DaemonOptions {
   /** Put the fault module between lanes and token. */
@@ -20,9 +34,13 @@ export interface DaemonOptions {
   readonly withoutGcm?: boolean
   /** Path of a profile file instead of the token's own. */
   readonly profilePath?: string
+  /** Members on top of the token's own profile. */
+  readonly profile?: Partial<VendorProfile>
   /** Configuration members on top of ours. */
   readonly config?: Readonly<Record<string, unknown>>
   readonly region?: string
+  /** A token that exists, instead of a fresh one; whoever made it removes it. */
+  readonly token?: SoftHsmToken
 }
 
 /** Who calls: the administrator in the configured region, unless said otherwise. */
@@ -80,10 +98,18 @@ export class DaemonUnderTest {
 
   /** Token, configuration and `hsm-bridge init`; nothing serves yet. */
   static async prepare(options: DaemonOptions = {}): Promise<DaemonUnderTest> {
-    const token = await makeSoftHsmToken({ withoutGcm: options.withoutGcm ?? false })
+    const { withoutGcm = false } = options
+    const token = options.token
+      ? { ...options.token, remove: () => {} }
+      : await makeSoftHsmToken({ withoutGcm })
     const directory = mkdtempSync(join(tmpdir(), 'hsm-bridge-daemon-'))
     const daemon = new DaemonUnderTest(directory, token, options)
-    await daemon.cli('init')
+    try {
+      await daemon.cli('init')
+    } catch (error) {
+      await daemon.stop()
+      throw error
+    }
     return daemon
   }
 
@@ -295,6 +321,16 @@ export class DaemonUnderTest {
     return { PATH: process.env['PATH'] ?? '', HOME: this.directory, NO_COLOR: '1' }
   }
 
+  /** Its name, or the path of a file with what differs. */
+  #profile(differing: Partial<VendorProfile> | undefined): string {
+    const { name } = this.token.profile
+    if (!differing) return name
+    const own = readFileSync(join(NATIVE_CONFIG, `${name}.json`), 'utf8')
+    const path = join(this.directory, 'profile.json')
+    writeFileSync(path, JSON.stringify({ ...(JSON.parse(own) as object), ...differing }))
+    return path
+  }
+
   #configuration(options: DaemonOptions): object {
     const { token, faults } = this
     return {
@@ -303,7 +339,7 @@ export class DaemonUnderTest {
       kms: { listen: '127.0.0.1:0' },
       ops: { listen: '127.0.0.1:0' },
       token: {
-        profile: options.profilePath ?? token.profile.name,
+        profile: options.profilePath ?? this.#profile(options.profile),
         modulePath: options.faults ? faults.modulePath : token.modulePath,
         serial: token.serial,
         pinFile: join(token.dir, 'pin'),

@@ -222,8 +222,7 @@ async function until(holds: () => boolean): Promise<void> {
 }
 
 process.on('disconnect', () => process.exit(1)) // who started us is gone
-process.once('message', async (plan: LoadPlan) => {
+process.once('message', (plan: LoadPlan) => {
   const stopped = new Promise((resolve) => process.once('message', resolve))
-  const result = await perform(plan, stopped)
-  process.send?.(result, () => process.exit(0))
+  void perform(plan, stopped).then((result) => process.send?.(result, () => process.exit(0)))
 })

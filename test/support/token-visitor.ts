@@ -21,10 +21,6 @@ const VISITS = {
     session.generateKey(aesKeyGen(), secretKeyTemplate(keyOptions(id), { omitAttributes: [] }))
   },
   /** Makes a key that may leave the token under the CKA_ID of a plan. */
-  makeExtractableKey: (session: Session, id: string) => {
-    const template = secretKeyTemplate(keyOptions(id), { omitAttributes: ['CKA_EXTRACTABLE'] })
-    session.generateKey(aesKeyGen(), [...template, { type: CKA.EXTRACTABLE, value: true }])
-  },
   /** Puts a data object with one bit changed in the place of the one with this label. */
   tamperRecord: (session: Session, label: string) => {
     for (const handle of session.find([{ type: CKA.LABEL, value: label }])) {

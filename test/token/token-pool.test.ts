@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { Material } from '../../src/crypto/key-custody.ts'
@@ -141,6 +142,14 @@ describe('token pool on SoftHSM2', function () {
     const provers = calls.filter((call) => call.function === 'C_Decrypt').map(({ pid }) => pid)
     expect(maker).to.be.a('number')
     expect(provers.some((pid) => pid !== maker)).to.equal(true)
+  })
+
+  it('AT-K02, AT-K03: a crash of a lane leaves no core, and SIGUSR1 opens no debugger', () => {
+    for (const { pid } of test.pool.status().lanes) {
+      const limits = readFileSync(`/proc/${pid}/limits`, 'utf8')
+      expect(limits).to.match(/^Max core file size +0 +0 /m)
+      expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8')).to.include('--disable-sigusr1')
+    }
   })
 
   it('a new key is usable at once, however many are made', async () => {
