@@ -41,9 +41,17 @@ export interface Sealed {
   readonly ciphertext: Buffer
 }
 
+/** The turn of one process to write to a token that several processes use; absent where only one does. */
+export interface WriteTurn {
+  /** Throws when the turn may be over. Asked right before each write. */
+  assertHeld(): void
+  /** Another process may have written since the last turn of this one. */
+  readonly othersWrote: boolean
+}
+
 /**
  * The holder of key material: a token behind PKCS#11, or somebody's XKS proxy. Whoever asks never learns which.
- * All methods throw CustodyError, or what `mayWrite` throws, and nothing else. Returned plaintext is the caller's to wipe.
+ * All methods throw CustodyError, or what a `turn` throws, and nothing else. Returned plaintext is the caller's to wipe.
  */
 export interface KeyCustody {
   /** Bytes of IV that this custody writes under a scheme: part of the blob's header, so known before encrypting. */
@@ -60,14 +68,11 @@ export interface KeyCustody {
 
   /** Chooses names and scheme for material that is about to be made; touches nothing. */
   plan(): MaterialPlan
-  /**
-   * Makes what was planned, reads its attributes back, proves it in another lane, and writes its record. `mayWrite` is asked
-   * right before each write, and stops everything by throwing, as in `destroy`.
-   */
-  make(plan: MaterialPlan, origin: MaterialOrigin, mayWrite?: () => void): Promise<Material>
+  /** Makes what was planned, reads its attributes back, proves it in another lane, and writes its record. */
+  make(plan: MaterialPlan, origin: MaterialOrigin, turn?: WriteTurn): Promise<Material>
   /**
    * Destroys every object of the plan and its record, and answers only when the token, with a working canary, shows none of
    * them. Absent objects are fine: a repeated call succeeds.
    */
-  destroy(plan: MaterialPlan, lineage: number, mayWrite?: () => void): Promise<void>
+  destroy(plan: MaterialPlan, lineage: number, turn?: WriteTurn): Promise<void>
 }

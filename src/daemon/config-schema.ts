@@ -1,5 +1,6 @@
 import { isAbsolute } from 'node:path'
 import * as z from 'zod'
+import { Sensitive } from '../bytes/sensitive.ts'
 import { type QuotaName, REQUESTS_PER_SECOND } from '../kms/request-quotas.ts'
 import { parseListenAddress } from './listen-address.ts'
 
@@ -24,6 +25,13 @@ export const region = z
   .regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'must be a region, such as us-east-1')
 
 const PIN_SOURCES = ['pinFile', 'pinCommand', 'pinCredential'] as const
+
+/** A PostgreSQL database, as libpq writes it. */
+const databaseUrl = z
+  .string()
+  .regex(/^postgres(ql)?:\/\//, 'must begin with postgresql://')
+  .refine((text) => URL.canParse(text), 'must be a URL')
+  .transform((text) => new Sensitive(text)) // it may hold a password
 
 const token = z
   .strictObject({
@@ -71,7 +79,12 @@ export const CONFIG_SCHEMA = z.strictObject({
   ops: z.strictObject({ listen: listen.default({ host: '127.0.0.1', port: 4601 }) }).prefault({}),
   token: token.optional(),
   lanes: z.strictObject({ hot: z.number().int().min(1).max(32).optional() }).prefault({}),
-  storage: z.strictObject({ path: absolutePath.optional() }).prefault({}),
+  storage: z
+    .strictObject({ path: absolutePath.optional(), url: databaseUrl.optional() })
+    .refine((it) => it.path === undefined || it.url === undefined, {
+      message: 'takes path or url, not both',
+    })
+    .prefault({}),
   audit: z
     .strictObject({
       directory: absolutePath.optional(),

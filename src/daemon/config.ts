@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { isAbsolute, join, resolve } from 'node:path'
 import type { RequestQuotaOptions } from '../kms/request-quotas.ts'
 import { type ResourceQuotas, resourceQuotas } from '../kms/resource-quotas.ts'
+import type { Sensitive } from '../bytes/sensitive.ts'
 import { CONFIG_SCHEMA, type ConfigFile } from './config-schema.ts'
 import { ConfigError } from './config-error.ts'
 import { formatEndpoint, isLoopback, type ListenAddress } from './listen-address.ts'
@@ -25,6 +26,8 @@ export interface Config {
   readonly token: TokenConfig
   readonly hotLanes: number | undefined
   readonly databasePath: string
+  /** PostgreSQL in the place of the SQLite file. */
+  readonly databaseUrl: Sensitive<string> | undefined
   readonly audit: { readonly directory: string; readonly durability: 'write' | 'fsync' }
   /** Undefined: requests are not counted. */
   readonly requestQuotas: RequestQuotaOptions | undefined
@@ -99,13 +102,20 @@ function assertNobodyElseDecides(file: string, config: ConfigFile): void {
       `${file} can be changed by group or others (mode ${octal(mode)}); run: chmod go-w ${file}`,
     )
   }
-  const secret = MAY_HOLD_SECRETS.find((name) => config.token?.[name] !== undefined)
+  const inToken = MAY_HOLD_SECRETS.find((name) => config.token?.[name] !== undefined)
+  const secret = inToken ? `token.${inToken}` : holdsPassword(config) ? 'storage.url' : undefined
   if (secret && (mode & 0o044) !== 0) {
     throw new ConfigError(
-      `token.${secret}`,
+      secret,
       `may hold a secret, and ${file} can be read by group or others (mode ${octal(mode)}); run: chmod 600 ${file}`,
     )
   }
+}
+
+function holdsPassword({ storage: { url } }: ConfigFile): boolean {
+  if (!url) return false
+  const { password, searchParams } = new URL(url.reveal())
+  return password !== '' || searchParams.has('password')
 }
 
 function resolveConfig(
@@ -125,6 +135,7 @@ function resolveConfig(
     token: written.token ? configuredToken(written.token) : embeddedToken(state),
     hotLanes: written.lanes.hot,
     databasePath: written.storage.path ?? state.database,
+    databaseUrl: written.storage.url,
     audit: {
       directory: written.audit.directory ?? state.auditDirectory,
       durability: written.audit.durability,

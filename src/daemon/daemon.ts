@@ -3,7 +3,7 @@ import type { Server } from 'node:http'
 import { type AuditLog, createAuditLog } from '../audit/audit-log.ts'
 import { createFaceServer } from '../http/face-server.ts'
 import { createKmsFace, type KmsFaceHandler } from '../http/kms-face.ts'
-import { createOpsServer, type Readiness } from '../http/ops-server.ts'
+import type { Readiness } from '../http/ops-server.ts'
 import { systemClock } from '../kms/clock.ts'
 import { createKms, type KmsService } from '../kms/create-kms.ts'
 import { AdminServer } from './admin-server.ts'
@@ -11,11 +11,13 @@ import { findAnchors } from './anchors.ts'
 import { atMost, holdChanges } from './change-gate.ts'
 import { performCommand } from './commands/index.ts'
 import { ConfigError } from './config-error.ts'
+import type { Patience } from './configured-storage.ts'
 import { initialise } from './initialise.ts'
 import { Installation, isInitialised, type Surroundings } from './installation.ts'
 import { formatEndpoint } from './listen-address.ts'
 import { errorFacts } from './log.ts'
 import { Metrics } from './metrics.ts'
+import { OpsFace } from './ops-face.ts'
 import { StoredPrincipals } from './principal-directory.ts'
 import { codeOf, readPrivateFile } from './private-file.ts'
 import { Scheduler } from './scheduler.ts'
@@ -51,16 +53,25 @@ export class Daemon {
   readonly #faces: Server[] = []
   readonly #failure = Promise.withResolvers<never>()
   #kmsFace: KmsFaceHandler | undefined
-  #ops: Server | undefined
+  readonly #ops: OpsFace
   #admin: AdminServer | undefined
   #stopping = false
 
-  private constructor(installation: Installation, token: TokenConnection, audit: AuditLog) {
+  private constructor(
+    installation: Installation,
+    token: TokenConnection,
+    audit: AuditLog,
+    ops: OpsFace,
+  ) {
     const { storage, logger, config } = installation
     this.#installation = installation
     this.#token = token
     this.#audit = audit
-    this.#metrics = new Metrics(() => token.pool.status())
+    this.#ops = ops
+    this.#metrics = new Metrics(
+      () => token.pool.status(),
+      () => storage.isConnected,
+    )
     this.#scheduler = new Scheduler(logger)
     this.#seed = config.seedFile === undefined ? undefined : readSeed(config.seedFile)
     this.#kms = createKms({
@@ -79,10 +90,14 @@ export class Daemon {
 
   /**
    * Opens the installation (the embedded one is made on a first start), starts the token behind, and listens. Resolves when the
-   * faces answer. Throws ConfigError, StateLocked.
+   * faces answer; a database server that does not is waited for until `stop` is aborted. Throws ConfigError, StateLocked.
    */
-  static async start(around: Surroundings): Promise<{ daemon: Daemon; endpoints: Endpoints }> {
-    const installation = await openInitialised(around)
+  static async start(
+    around: Surroundings,
+    stop: AbortSignal = new AbortController().signal,
+  ): Promise<{ daemon: Daemon; endpoints: Endpoints }> {
+    const ops = new OpsFace(around.config.ops.listen)
+    const installation = await openBehind(ops, around, stop)
     let daemon: Daemon | undefined
     try {
       const { audit: options } = around.config
@@ -92,10 +107,10 @@ export class Daemon {
         outbox: installation.storage.outbox,
         onError: (error) => around.logger.error('audit', { error }),
       })
-      daemon = new Daemon(installation, await installation.connection(), audit)
+      daemon = new Daemon(installation, await installation.connection(), audit, ops)
       return { daemon, endpoints: await daemon.#begin() }
     } catch (error) {
-      await (daemon?.stop() ?? installation.close())
+      await (daemon?.stop() ?? Promise.all([installation.close(), ops.close()]))
       throw error
     }
   }
@@ -113,7 +128,7 @@ export class Daemon {
     await this.#kmsFace?.idle()
     await this.#scheduler.stop()
     await this.#kms.close()
-    if (this.#ops) await drain(this.#ops, 0)
+    await this.#ops.close()
     await this.#audit.close()
     await this.#installation.close()
   }
@@ -191,7 +206,7 @@ export class Daemon {
     const tls = config.kms.tls && readTls(config.kms.tls)
     const server = createFaceServer(face.handle, { clock: systemClock, ...(tls && { tls }) })
     this.#faces.push(server)
-    this.#ops = createOpsServer({
+    this.#ops.tellOf({
       readiness: () => this.#readiness(),
       metrics: () => this.#metrics.text(),
     })
@@ -203,7 +218,7 @@ export class Daemon {
         await listenOn(server, config.kms.listen, 'kms.listen'),
         tls ? 'https' : 'http',
       ),
-      ops: formatEndpoint(await listenOn(this.#ops, config.ops.listen, 'ops.listen'), 'http'),
+      ops: await this.#ops.listen(),
       admin: config.state.adminSocket,
     }
   }
@@ -266,20 +281,39 @@ export class Daemon {
   }
 }
 
+/** A database server may take its time (FM-F47): the ops port then says already now what is waited for. */
+async function openBehind(
+  ops: OpsFace,
+  around: Surroundings,
+  signal: AbortSignal,
+): Promise<Installation> {
+  if (!around.config.databaseUrl) return await openInitialised(around)
+  await ops.listen()
+  try {
+    const onWait = (reason: string): void => {
+      ops.startingReason = reason
+    }
+    return await openInitialised(around, { signal, onWait })
+  } catch (error) {
+    await ops.close()
+    throw error
+  }
+}
+
 /** A first start with the embedded token needs no `init`; somebody's HSM is only touched after one. */
-async function openInitialised(around: Surroundings): Promise<Installation> {
+async function openInitialised(around: Surroundings, patience?: Patience): Promise<Installation> {
   const { config } = around
   if (!isInitialised(config)) {
     if (!config.token.embedded) {
       throw new ConfigError('stateDirectory', `${config.state.path} is empty; run: hsm-bridge init`)
     }
-    await initialise(around)
+    await initialise(around, patience)
   }
-  const installation = await Installation.open(around, DAEMON_PURPOSE)
+  const installation = await Installation.open(around, DAEMON_PURPOSE, { patience })
   if (!config.token.embedded || (await hasAnchors(installation))) return installation
   await installation.close()
-  await initialise(around) // an earlier one was interrupted
-  return await Installation.open(around, DAEMON_PURPOSE)
+  await initialise(around, patience) // an earlier one was interrupted
+  return await Installation.open(around, DAEMON_PURPOSE, { patience })
 }
 
 async function hasAnchors(installation: Installation): Promise<boolean> {

@@ -1,7 +1,10 @@
 import { copyFileSync, existsSync, renameSync, rmSync, statSync } from 'node:fs'
 import { ROTATE_ENCRYPTIONS } from '../kms/encryption-budget.ts'
 import { inspectDatabase } from '../storage/inspect-database.ts'
-import { openStorage } from '../storage/open-storage.ts'
+import { openPostgresStorage, openStorage } from '../storage/open-storage.ts'
+import { withoutPassword } from '../storage/postgres-connections.ts'
+import type { Storage } from '../storage/storage.ts'
+import { ConfigError } from './config-error.ts'
 import type { Surroundings } from './installation.ts'
 import { takeStateLock } from './state-lock.ts'
 
@@ -23,13 +26,15 @@ export async function restoreDatabase(
   { config }: Surroundings,
   from: string,
 ): Promise<RestoreReport> {
+  if (config.databaseUrl) throw restoredByItsOwnTool(config.databaseUrl.reveal(), from)
   const { instanceId, lineage, keys } = inspectDatabase(from)
   const lock = takeStateLock(config.state.lock, 'hsm-bridge restore')
   const draft = `${config.databasePath}.restoring`
   try {
     removeDatabase(draft)
     copyFileSync(from, draft)
-    await assumeBudgetSpent(draft)
+    const storage = await openStorage({ path: draft })
+    await assumeBudgetSpent(storage).finally(() => storage.close())
     const replaced = setAside(config.databasePath)
     renameSync(draft, config.databasePath)
     return { instanceId, lineage, keys, replaced }
@@ -39,26 +44,49 @@ export async function restoreDatabase(
   }
 }
 
+/** What remains to be done after PostgreSQL's own tool has put a dump back, while no daemon runs. */
+export async function finishPostgresRestore({ config }: Surroundings): Promise<RestoreReport> {
+  if (!config.databaseUrl)
+    throw new ConfigError('storage.url', 'names no PostgreSQL database; use --from <file>')
+  const storage = await openPostgresStorage({ url: config.databaseUrl.reveal() })
+  try {
+    await assumeBudgetSpent(storage)
+    const { instanceId, lineage } = storage.snapshot
+    return {
+      instanceId,
+      lineage,
+      keys: [...storage.snapshot.allKeys()].length,
+      replaced: undefined,
+    }
+  } finally {
+    await storage.close()
+  }
+}
+
+function restoredByItsOwnTool(url: string, from: string): ConfigError {
+  return new ConfigError(
+    'storage.url',
+    'PostgreSQL keeps this database. Stop every daemon on it, then run: ' +
+      `pg_restore --clean --if-exists --single-transaction --dbname='${withoutPassword(url)}' ${from}` +
+      ' and then: hsm-bridge restore --after-pg-restore',
+  )
+}
+
 /**
  * ARCH-D7: how often a material encrypted since the backup was made, nobody knows; never more than up to the rotation limit.
  * So that is what is assumed, and each key rotates by itself at its next use.
  */
-async function assumeBudgetSpent(path: string): Promise<void> {
-  const storage = await openStorage({ path })
-  try {
-    const low = [...storage.snapshot.allMaterials()].filter(
-      ({ encryptionsReserved }) => encryptionsReserved < ROTATE_ENCRYPTIONS,
-    )
-    await storage.change(
-      (draft) => {
-        for (const made of low)
-          draft.putMaterial({ ...made, encryptionsReserved: ROTATE_ENCRYPTIONS })
-      },
-      { evenReadOnly: true },
-    )
-  } finally {
-    await storage.close()
-  }
+async function assumeBudgetSpent(storage: Storage): Promise<void> {
+  const low = [...storage.snapshot.allMaterials()].filter(
+    ({ encryptionsReserved }) => encryptionsReserved < ROTATE_ENCRYPTIONS,
+  )
+  await storage.change(
+    (draft) => {
+      for (const made of low)
+        draft.putMaterial({ ...made, encryptionsReserved: ROTATE_ENCRYPTIONS })
+    },
+    { evenReadOnly: true },
+  )
 }
 
 function setAside(path: string): string | undefined {

@@ -1,6 +1,8 @@
 import { existsSync, lstatSync, statfsSync } from 'node:fs'
 import { connect } from 'node:net'
+import type { Sensitive } from '../bytes/sensitive.ts'
 import type { TokenInfo } from '../pkcs11/pkcs11-module.ts'
+import { describePostgres } from '../storage/open-storage.ts'
 import type { Config } from './config.ts'
 import type { Installation, Surroundings } from './installation.ts'
 import type { ListenAddress } from './listen-address.ts'
@@ -57,6 +59,7 @@ export async function checkSurroundings({ config, env }: Surroundings): Promise<
     await check('disk space', 'make room: changes are refused when the disk is full', () =>
       freeSpace(config.state.path),
     ),
+    ...(config.databaseUrl ? [await checkServer(config.databaseUrl)] : []),
     await check('daemon', '', () =>
       running ? `${running.purpose} runs as process ${running.pid}` : 'none runs',
     ),
@@ -75,7 +78,8 @@ export async function checkInstallation(installation: Installation): Promise<rea
     await check('database', 'restore a backup: hsm-bridge restore --from <file>', async () => {
       const problems = await storage.checkIntegrity()
       if (problems.length > 0) throw new Error(problems.join('; '))
-      return `sound, version ${snapshot.version}, token write ${snapshot.lineage}`
+      const { version, lineage } = storage.snapshot
+      return `sound, version ${version}, token write ${lineage}; ${await storage.describe()}`
     }),
     await check('login latch', 'correct the PIN, or run: hsm-bridge token unlatch', async () => {
       const refusal = (await installation.connection()).loginRefusal()
@@ -101,7 +105,9 @@ export async function checkInstallation(installation: Installation): Promise<rea
       },
     ),
     await check('owner and lineage', 'hsm-bridge reconcile', async () => {
-      const verdict = judgeOwner(snapshot, await list())
+      const shown = await list()
+      await storage.refresh()
+      const verdict = judgeOwner(storage.snapshot, shown)
       if (verdict.kind !== 'ours') throw new Error(verdict.reason)
       return `the token is ours (instance ${snapshot.instanceId})`
     }),
@@ -193,6 +199,11 @@ function connects({ host, port }: ListenAddress): Promise<boolean> {
     }
     socket.once('connect', end(true)).once('error', end(false)).once('timeout', end(false))
   })
+}
+
+function checkServer(url: Sensitive<string>): Promise<Check> {
+  const nextStep = 'start the database, or correct storage.url; daemons go on by themselves'
+  return check('database server', nextStep, () => describePostgres(url.reveal()))
 }
 
 async function checkModule(config: Config, env: NodeJS.ProcessEnv): Promise<readonly Check[]> {

@@ -61,7 +61,7 @@ export class HostSeal {
     } catch (error) {
       throw new ConfigError(
         'host.key',
-        `the secret of ${owner} was not sealed by this host key; restore the state directory's host.key`,
+        `the secret of ${owner} was not sealed by this host key; restore the state directory's host.key (daemons on one database share it)`,
         { cause: error },
       )
     }

@@ -9,6 +9,7 @@ import {
   writeAwsCredentials,
 } from './aws-profile.ts'
 import { ConfigError } from './config-error.ts'
+import type { Patience } from './configured-storage.ts'
 import { makeEmbeddedToken } from './embedded-token.ts'
 import { makeHostSeal } from './host-seal.ts'
 import { Installation, type Surroundings } from './installation.ts'
@@ -38,18 +39,21 @@ export const ADMINISTRATOR = 'administrator'
  * an administrator with AWS profile files. Repeating it changes nothing. Throws ConfigError when the token is another
  * database's (FM-F33).
  */
-export async function initialise(around: Surroundings): Promise<InitReport> {
+export async function initialise(around: Surroundings, patience?: Patience): Promise<InitReport> {
   const { config, env } = around
   const made: string[] = []
   makePrivateDirectory(config.state.path, 'stateDirectory')
-  const installation = await Installation.open(around, 'hsm-bridge init', async () => {
+  const prepare = async () => {
     makeHostSeal(config.state.hostKey, env)
-    if (!existsSync(config.databasePath)) made.push('database')
+    if (!config.databaseUrl && !existsSync(config.databasePath)) made.push('database')
     if (config.token.embedded && (await makeEmbeddedToken(config, env))) made.push('token')
-  })
+  }
+  const installation = await Installation.open(around, 'hsm-bridge init', { prepare, patience })
   try {
-    if (await makeAnchors(installation)) made.push('canary')
-    if (await claimToken(installation)) made.push('owner record')
+    await installation.storage.withTokenWriteLock(async () => {
+      if (await makeAnchors(installation)) made.push('canary')
+      if (await claimToken(installation)) made.push('owner record')
+    })
     if (await makeAdministrator(installation)) made.push('administrator')
     const endpoint = formatEndpoint(config.kms.listen, config.kms.tls ? 'https' : 'http')
     writeAwsConfig(config.state.awsConfig, config.region, endpoint)

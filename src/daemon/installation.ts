@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { openStorage } from '../storage/open-storage.ts'
 import type { Storage } from '../storage/storage.ts'
-import { LoginLatch } from '../token/login-latch.ts'
+import { type LatchBoard, LoginLatch } from '../token/login-latch.ts'
 import { findAnchors } from './anchors.ts'
 import type { Config } from './config.ts'
 import { ConfigError } from './config-error.ts'
 import { findHostSeal, type HostSeal } from './host-seal.ts'
+import { openConfiguredStorage, type Patience } from './configured-storage.ts'
 import type { Logger } from './log.ts'
 import { assertPrivateDirectory } from './private-file.ts'
 import { type StateLock, takeStateLock } from './state-lock.ts'
@@ -45,19 +45,20 @@ export class Installation {
     this.latch = new LoginLatch(
       join(around.config.state.path, 'latch'),
       seal.deriveKey('hsm-bridge login latch'),
+      storage.isShared ? latchBoard(storage) : undefined,
     )
     this.leftoverIntentIds = new Set(storage.snapshot.intents().map(({ intentId }) => intentId))
     this.#lock = lock
   }
 
   /**
-   * Opens what `init` has made; `prepare` runs under the lock before. Throws StateLocked while another process has it,
-   * ConfigError when there is nothing.
+   * Opens what `init` has made; `prepare` runs under the lock before, and `patience` waits for a database that does not answer.
+   * Throws StateLocked while another process has it, ConfigError when there is nothing.
    */
   static async open(
     around: Surroundings,
     purpose: string,
-    prepare: () => Promise<void> = async () => {},
+    { prepare = async () => {}, patience }: OpenOptions = {},
   ): Promise<Installation> {
     const { config, env } = around
     assertStateDirectory(config)
@@ -67,11 +68,22 @@ export class Installation {
       const seal = findHostSeal(config.state.hostKey, env)
       if (!seal)
         throw new ConfigError('stateDirectory', 'there is no host key; run: hsm-bridge init')
-      return new Installation(around, lock, await openStorage({ path: config.databasePath }), seal)
+      const opened: { installation?: Installation } = {}
+      const heardOfMaterial = () => void opened.installation?.noteBirthElsewhere()
+      const storage = await openConfiguredStorage(around, heardOfMaterial, patience)
+      assertSealOpens(seal, storage)
+      opened.installation = new Installation(around, lock, storage, seal)
+      return opened.installation
     } catch (error) {
       lock.release()
       throw error
     }
+  }
+
+  /** Another daemon made a key in the token: lanes look for it before somebody asks. */
+  async noteBirthElsewhere(): Promise<void> {
+    const connection = await this.#connection?.catch(() => undefined)
+    connection?.pool.noteBirth()
   }
 
   /** The configured token; nothing is started, no login is made. */
@@ -102,12 +114,28 @@ export class Installation {
       )
     }
     try {
-      await connection.pool.start(anchors)
+      await this.#logInInTurn(() => connection.pool.start(anchors))
     } catch (error) {
       this.#started = Promise.resolve(connection) // the pool goes on trying; who asks later gets its present state
       throw error
     }
     return connection
+  }
+
+  /** One daemon of a fleet tries the PIN first; the others hear how that ended before they try (ARCH-D4). */
+  async #logInInTurn(start: () => Promise<void>): Promise<void> {
+    const { storage, latch, logger } = this
+    let begun = false
+    try {
+      await storage.withLoginLock(async () => {
+        begun = true
+        await start().finally(() => latch.told())
+      })
+    } catch (error) {
+      if (begun) throw error
+      logger.warn('other daemons could not be asked whether this PIN was refused', { error })
+      await start()
+    }
   }
 
   /** Lanes end first, then storage, then the next process may come. */
@@ -119,9 +147,29 @@ export class Installation {
   }
 }
 
+export interface OpenOptions {
+  readonly prepare?: () => Promise<void>
+  readonly patience?: Patience | undefined
+}
+
 /** Whether `init` has been here, or began to. */
 export function isInitialised(config: Config): boolean {
-  return existsSync(config.databasePath)
+  return existsSync(config.databaseUrl ? config.state.hostKey : config.databasePath)
+}
+
+function latchBoard(storage: Storage): LatchBoard {
+  return {
+    find: (serial) => storage.snapshot.findLoginLatch(serial),
+    put: (serial, latch) =>
+      storage.change((draft) => draft.putLoginLatch(serial, latch), { evenReadOnly: true }),
+  }
+}
+
+/** A daemon of a fleet whose host key is another one would know nobody, and would seal what the others cannot open. */
+function assertSealOpens(seal: HostSeal, storage: Storage): void {
+  if (!storage.isShared) return
+  const [principal] = storage.snapshot.allPrincipals()
+  if (principal) seal.open(principal.sealedSecret, principal.accessKeyId)
 }
 
 function assertStateDirectory(config: Config): void {

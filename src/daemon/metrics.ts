@@ -37,7 +37,15 @@ export class Metrics {
     registers: [this.#registry],
   })
 
-  constructor(pool: () => TokenPoolStatus | undefined) {
+  constructor(pool: () => TokenPoolStatus | undefined, databaseAnswers: () => boolean) {
+    new Gauge({
+      name: 'hsm_bridge_database_up',
+      help: '1 while the database answers; at 0 keys are used and changes are refused.',
+      registers: [this.#registry],
+      collect() {
+        this.set(databaseAnswers() ? 1 : 0)
+      },
+    })
     new Gauge({
       name: 'hsm_bridge_lanes',
       help: 'Lanes by role.',

@@ -26,8 +26,16 @@ export interface RebuildReport {
  * nothing in the token changes.
  */
 export async function rebuild(installation: Installation): Promise<RebuildReport> {
-  const { storage } = installation
   const token = await connectWithAnchors(installation)
+  // Nothing is being made meanwhile whose record is there already and whose key is not.
+  return await installation.storage.withTokenWriteLock(() => rebuildFrom(token, installation))
+}
+
+async function rebuildFrom(
+  token: TokenConnection,
+  installation: Installation,
+): Promise<RebuildReport> {
+  const { storage } = installation
   const list = await token.custody.list()
   const { owner } = list
   if (!owner)

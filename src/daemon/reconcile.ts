@@ -1,4 +1,5 @@
 import type { MakeIntent } from '../kms/key-storage.ts'
+import type { TokenWriteLock } from '../kms/token-write-lock.ts'
 import type { StorageSnapshot } from '../storage/storage.ts'
 import type { ListReply, TokenAnchors } from '../token/lane-protocol.ts'
 import { findAnchors } from './anchors.ts'
@@ -48,15 +49,20 @@ export async function reconcile(
   options: { readonly destroyUncommitted: boolean },
 ): Promise<Reconciliation> {
   const { serial, custody } = await installation.token()
-  const { storage, leftoverIntentIds } = installation
-  const destroyed = options.destroyUncommitted ? await destroyUncommitted(installation) : []
-  const found = compare(
-    storage.snapshot,
-    await custody.list(),
-    findAnchors(storage, serial),
-    leftoverIntentIds,
-  )
-  return { ...found, destroyed }
+  const { storage } = installation
+  return await storage.withTokenWriteLock(async (lock) => {
+    const destroyed = options.destroyUncommitted ? await destroyUncommitted(installation, lock) : []
+    const list = await custody.list()
+    await storage.refresh()
+    const anchors = findAnchors(storage, serial)
+    return { ...compare(storage.snapshot, list, anchors, leftoverIntents(installation)), destroyed }
+  })
+}
+
+/** Under the write lock of a shared storage nobody works on any intent, whoever wrote it. */
+function leftoverIntents({ storage, leftoverIntentIds }: Installation): ReadonlySet<string> {
+  if (!storage.isShared) return leftoverIntentIds
+  return new Set(storage.snapshot.intents().map(({ intentId }) => intentId))
 }
 
 function compare(
@@ -127,17 +133,21 @@ function plansOf(intent: ReturnType<StorageSnapshot['intents']>[number]) {
   return intent.kind === 'make' ? [intent.plan] : intent.plans
 }
 
-async function destroyUncommitted(installation: Installation): Promise<readonly string[]> {
-  const { storage, leftoverIntentIds, logger } = installation
+async function destroyUncommitted(
+  installation: Installation,
+  lock: TokenWriteLock,
+): Promise<readonly string[]> {
+  const { storage, logger } = installation
+  const leftover = leftoverIntents(installation)
   const { custody } = await installation.token()
   const destroyed: string[] = []
   for (const intent of storage.snapshot.intents()) {
-    if (intent.kind !== 'make' || !leftoverIntentIds.has(intent.intentId)) continue
+    if (intent.kind !== 'make' || !leftover.has(intent.intentId)) continue
     if (isCommitted(storage.snapshot, intent)) continue
     // The lineage is durable before the token loses anything: an older copy of the database is known by it (ARCH-D11).
-    const lineage = await storage.change((draft) => draft.nextLineage())
-    await custody.destroy(intent.plan, lineage)
-    await storage.change((draft) => draft.dropIntent(intent.intentId))
+    const lineage = await storage.change((draft) => draft.nextLineage(), { lock })
+    await custody.destroy(intent.plan, lineage, lock)
+    await storage.change((draft) => draft.dropIntent(intent.intentId), { lock })
     logger.warn('uncommitted material destroyed', {
       keyArn: intent.keyArn,
       intentId: intent.intentId,

@@ -11,6 +11,7 @@ export type OwnerVerdict =
 /** Reads the owner record and every key record of the token and compares them with storage. */
 export async function checkOwner(storage: Storage, token: TokenConnection): Promise<OwnerVerdict> {
   const list = await token.custody.list()
+  await storage.refresh() // what another daemon made before is in the list, and must be in the snapshot
   return judgeOwner(storage.snapshot, list)
 }
 

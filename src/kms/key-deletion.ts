@@ -65,8 +65,7 @@ export class KeyDeletion {
     const { custody } = this.#context
     const intent = this.#openIntent(arn) ?? (await this.#writeIntent(arn))
     if (!intent) return false
-    for (const plan of intent.plans)
-      await custody.destroy(plan, intent.lineage, () => lock.assertHeld())
+    for (const plan of intent.plans) await custody.destroy(plan, intent.lineage, lock)
     await this.#commit(intent, lock)
     return true
   }

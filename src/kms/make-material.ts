@@ -5,7 +5,8 @@ import { tokenHasAnswered } from './custody-failures.ts'
 import type { Key, KeyMaterial } from './key.ts'
 import type { KeyDraft, MakeIntent } from './key-storage.ts'
 import type { KmsContext } from './kms-context.ts'
-import { type TokenWriteLock, TokenWriteLockLost } from './token-write-lock.ts'
+import { KmsError } from './kms-error.ts'
+import type { TokenWriteLock } from './token-write-lock.ts'
 
 /** The facts of the key that new material is for. */
 export type MaterialOwner = Pick<
@@ -26,15 +27,16 @@ export async function makeMaterial<T>(
   check: (draft: KeyDraft) => void,
   commit: (draft: KeyDraft, made: KeyMaterial) => T,
 ): Promise<T> {
-  const begun: { intent?: MakeIntent } = {}
+  const intentId = randomUUID()
   try {
     return await context.storage.withTokenWriteLock(async (lock) => {
-      begun.intent = await writeIntent(context, owner, purpose, check)
-      const material = await carryOut(context, lock, begun.intent)
-      return await commitMaterial(context, lock, material, begun.intent, commit)
+      const intent = await writeIntent(context, { intentId, owner, purpose }, check)
+      const material = await carryOut(context, lock, intent)
+      return await commitMaterial(context, lock, material, intent, commit)
     })
   } catch (error) {
-    if (error instanceof TokenWriteLockLost && begun.intent) await giveUp(context, begun.intent)
+    if (error instanceof KmsError && error.code === 'DependencyTimeoutException')
+      await giveUp(context, intentId)
     throw error
   }
 }
@@ -68,8 +70,7 @@ async function commitMaterial<T>(
 
 function writeIntent(
   { storage, custody, clock }: KmsContext,
-  owner: MaterialOwner,
-  purpose: MakeIntent['purpose'],
+  { intentId, owner, purpose }: Pick<MakeIntent, 'intentId' | 'purpose'> & { owner: MaterialOwner },
   check: (draft: KeyDraft) => void,
 ): Promise<MakeIntent> {
   const plan = custody.plan()
@@ -90,7 +91,7 @@ function writeIntent(
     }
     const intent: MakeIntent = {
       kind: 'make',
-      intentId: randomUUID(),
+      intentId,
       keyArn: arn,
       purpose,
       plan,
@@ -107,9 +108,8 @@ async function carryOut(
   lock: TokenWriteLock,
   intent: MakeIntent,
 ): Promise<Material> {
-  const held = () => lock.assertHeld()
   try {
-    return await context.custody.make(intent.plan, intent.origin, held)
+    return await context.custody.make(intent.plan, intent.origin, lock)
   } catch (error) {
     if (error instanceof CustodyError && tokenHasAnswered(error))
       await takeBack(context, lock, intent)
@@ -127,7 +127,7 @@ async function takeBack(
   intent: MakeIntent,
 ): Promise<void> {
   try {
-    await custody.destroy(intent.plan, intent.origin.lineage, () => lock.assertHeld())
+    await custody.destroy(intent.plan, intent.origin.lineage, lock)
     await storage.change((draft) => draft.dropIntent(intent.intentId), { lock })
   } catch (cause) {
     notify({
@@ -139,18 +139,23 @@ async function takeBack(
   }
 }
 
-/** FM-F32: this process was stopped and the token taken over. Its commit was refused, so what it made is nobody's. */
-async function giveUp(context: KmsContext, intent: MakeIntent): Promise<void> {
+/**
+ * FM-F32, FM-F47: storage went away, or this process was stopped and the token taken over. What became of the last transaction
+ * shows under a new lock: an intent that is still open was not committed, so what it made is nobody's.
+ */
+async function giveUp(context: KmsContext, intentId: string): Promise<void> {
   const { storage, notify } = context
-  const { keyArn, origin, plan } = intent
   try {
     await storage.withTokenWriteLock(async (lock) => {
-      if (storage.snapshot.findMaterial(origin.region, plan.materialId)) return
-      await takeBack(context, lock, intent)
+      const open = storage.snapshot.intents().find((intent) => intent.intentId === intentId)
+      if (open?.kind === 'make') await takeBack(context, lock, open)
     })
   } catch (cause) {
-    const message = `intent ${intent.intentId} was given up and stays open; see reconcile`
-    notify({ level: 'warn', message, keyArn, cause })
+    notify({
+      level: 'warn',
+      message: `intent ${intentId} may have stayed open; see reconcile`,
+      cause,
+    })
   }
 }
 

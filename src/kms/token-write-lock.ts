@@ -1,13 +1,8 @@
+import type { WriteTurn } from '../crypto/key-custody.ts'
 import { KmsError } from './kms-error.ts'
 
-/** The right to write to the token, for as long as the work that got it runs (FM-F32). */
-export interface TokenWriteLock {
-  /**
-   * Throws TokenWriteLockLost when another process may have the right by now, as after this one was stopped for a while. To be
-   * asked right before every write to the token.
-   */
-  assertHeld(): void
-}
+/** The right to write to the token, for as long as the work that got it runs (FM-F32). `assertHeld` throws TokenWriteLockLost. */
+export type TokenWriteLock = WriteTurn
 
 /** Another process has taken the token over. Whatever was on its way here is not committed. */
 export class TokenWriteLockLost extends KmsError {
@@ -21,4 +16,4 @@ export class TokenWriteLockLost extends KmsError {
 }
 
 /** For storage that belongs to one process: nobody else could write. */
-export const ALWAYS_HELD: TokenWriteLock = { assertHeld: () => undefined }
+export const ALWAYS_HELD: TokenWriteLock = { assertHeld: () => undefined, othersWrote: false }

@@ -68,6 +68,7 @@ export class AdvisoryLock {
 export class Lease implements TokenWriteLock {
   /** The number of this holder among all that ever had the lock; set when it is known. */
   fence: number | undefined
+  othersWrote = true
   readonly #client: pg.Client
   readonly #timer: NodeJS.Timeout
   #confirmedAt: number

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import type { Kysely } from 'kysely'
 import { loadSnapshot } from './load-snapshot.ts'
 import { PostgresConnections } from './postgres-connections.ts'
-import { migratePostgres } from './postgres-migration.ts'
+import { describeServer, migratePostgres } from './postgres-migration.ts'
 import { loadWhole, type PostgresEvents, PostgresStorage } from './postgres-storage.ts'
 import { copyDatabase, integrityProblems, kyselyOf, migrate, openSqlite } from './sqlite-file.ts'
 import { SqliteStorage } from './sqlite-storage.ts'
@@ -55,6 +55,16 @@ export async function openPostgresStorage(options: PostgresOptions): Promise<Sto
   } catch (error) {
     await connections.close()
     throw error
+  }
+}
+
+/** What can be said of the server without opening the database. Throws DatabaseAway, StorageError. */
+export async function describePostgres(url: string): Promise<string> {
+  const connections = new PostgresConnections(url)
+  try {
+    return await describeServer(connections)
+  } finally {
+    await connections.close()
   }
 }
 

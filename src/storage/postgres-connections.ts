@@ -28,6 +28,8 @@ export class PostgresConnections {
   readonly db: Kysely<Tables>
   /** Host, port and database, without any secret. */
   readonly name: string
+  /** As an operator would write it for PostgreSQL's own tools, without the password. */
+  readonly url: string
   readonly #config: pg.ClientConfig
 
   constructor(url: string) {
@@ -39,6 +41,7 @@ export class PostgresConnections {
       types: { getTypeParser: numbersForInt8 },
     }
     this.name = databaseName(url)
+    this.url = withoutPassword(url)
     this.db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: this.#pool() }) })
   }
 
@@ -128,4 +131,11 @@ function numbersForInt8(oid: number, format?: string) {
 function databaseName(url: string): string {
   const { host, port, database } = new pg.Client({ connectionString: url })
   return `${host}:${port}/${database}`
+}
+
+export function withoutPassword(url: string): string {
+  const shown = new URL(url)
+  shown.password = ''
+  shown.searchParams.delete('password')
+  return shown.href
 }

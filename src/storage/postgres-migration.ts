@@ -28,8 +28,22 @@ export async function migratePostgres({ db, name }: PostgresConnections): Promis
   }
 }
 
+/** Version and place of the server, and how long it takes to answer. Throws DatabaseAway, StorageError. */
+export async function describeServer({ db, name }: PostgresConnections): Promise<string> {
+  await findServer(db, name) // a connection is there
+  const asked = performance.now()
+  const { version } = await findServer(db, name)
+  const ms = Math.max(1, Math.round(performance.now() - asked))
+  return `PostgreSQL ${version} at ${name}, answers in ${ms} ms`
+}
+
+interface Server {
+  readonly version: string
+  readonly schema: string
+}
+
 /** Our schema is named, because other programs may keep migrations of their own in other schemas of the database. */
-async function findServer(db: Kysely<Tables>, name: string): Promise<{ readonly schema: string }> {
+async function findServer(db: Kysely<Tables>, name: string): Promise<Server> {
   const { rows } = await sql<{ number: string; version: string; schema: string | null }>`
     select current_setting('server_version_num') as number,
       current_setting('server_version') as version,
@@ -37,10 +51,10 @@ async function findServer(db: Kysely<Tables>, name: string): Promise<{ readonly 
   const [server] = rows
   if (!server || Number(server.number) < OLDEST_SERVER)
     throw new StorageError(`${name} is PostgreSQL ${server?.version}; 14 or newer is needed`)
-  const { schema } = server
+  const { schema, version } = server
   if (schema === null)
     throw new StorageError(`${name}: the search path names no schema that exists`)
-  return { schema }
+  return { schema, version }
 }
 
 async function appliedMigrations(db: Kysely<Tables>): Promise<readonly string[]> {

@@ -1,5 +1,4 @@
 import type { Kysely, Transaction } from 'kysely'
-import { sql } from 'kysely'
 import type { AuditOutbox } from '../audit/audit-outbox.ts'
 import type { ChangeOptions } from '../kms/key-storage.ts'
 import { KmsError } from '../kms/kms-error.ts'
@@ -13,6 +12,7 @@ import { type Admission, type ChangeBatch, ChangeQueue } from './change-queue.ts
 import { loadSnapshot } from './load-snapshot.ts'
 import type { MemorySnapshot } from './memory-snapshot.ts'
 import { DatabaseAway, type PostgresConnections } from './postgres-connections.ts'
+import { describeServer } from './postgres-migration.ts'
 import type { Storage, StorageDraft } from './storage.ts'
 import { StorageError } from './storage-error.ts'
 import type { Tables } from './tables.ts'
@@ -63,6 +63,8 @@ export class PostgresStorage implements Storage {
   readonly #logins: AdvisoryLock
   #snapshot: MemorySnapshot
   #isConnected = true
+  /** Of this process's last right to write to the token. */
+  #lastFence: number | undefined
   /** Whoever waits for the database and is to hear when it goes away. */
   readonly #waiting = new Set<(error: DatabaseAway) => void>()
   #readOnlyReason: string | undefined
@@ -129,7 +131,7 @@ export class PostgresStorage implements Storage {
 
   async backup(toPath: string): Promise<void> {
     throw new StorageError(
-      `PostgreSQL keeps this database, so its own tool copies it: pg_dump --format=custom --file=${toPath} <storage.url>`,
+      `PostgreSQL keeps this database, so its own tool copies it: pg_dump --format=custom --file=${toPath} '${this.#connections.url}'`,
     )
   }
 
@@ -146,14 +148,10 @@ export class PostgresStorage implements Storage {
   }
 
   async describe(): Promise<string> {
-    const asked = performance.now()
-    const [row] = (
-      await sql<{ server: string; version: number }>`
-        select current_setting('server_version') as server, version from instance`.execute(this.#db)
-    ).rows
-    const ms = Math.max(1, Math.round(performance.now() - asked))
-    const behind = Math.max(0, (row?.version ?? 0) - this.#snapshot.version)
-    return `PostgreSQL ${row?.server} at ${this.#connections.name}, answers in ${ms} ms, ${behind} change(s) not seen yet`
+    const seen = this.#snapshot.version
+    const [row] = await this.#db.selectFrom('instance').select('version').execute()
+    const behind = Math.max(0, (row?.version ?? 0) - seen)
+    return `${await describeServer(this.#connections)}, ${behind} change(s) not seen yet`
   }
 
   async close(): Promise<void> {
@@ -249,6 +247,8 @@ export class PostgresStorage implements Storage {
         .returning('token_fence')
         .executeTakeFirstOrThrow()
       lease.fence = fence
+      lease.othersWrote = this.#lastFence !== fence - 1
+      this.#lastFence = fence
       await this.refresh()
     } catch (error) {
       throw error instanceof DatabaseAway ? databaseAway(error) : notStored(error)

@@ -16,13 +16,15 @@ import { join } from 'node:path'
 import { CustodyError } from '../crypto/custody-error.ts'
 
 const LOCK_POLL_MS = 20
+/** Beside the tokens, because daemons of other state directories log in there too; SoftHSM2 looks at directories only. */
+const LOCK_FILE = '.hsm-bridge-login.lock'
 
 export interface GuardedFiles {
   /** Where the globs begin. */
   readonly tokenDirectory: string
   /** Profile `loginRewritesFiles`. */
   readonly globs: readonly string[]
-  /** Where the copies and the lock lie, mode 0700. */
+  /** Where the copies lie, mode 0700. */
   readonly guardDirectory: string
 }
 
@@ -37,7 +39,7 @@ export function guardLogin<T>(
   login: (restoredFiles: readonly string[]) => T,
 ): T {
   mkdirSync(files.guardDirectory, { recursive: true, mode: 0o700 })
-  return withLock(join(files.guardDirectory, 'login.lock'), deadlineAt, () =>
+  return withLock(join(files.tokenDirectory, LOCK_FILE), deadlineAt, () =>
     login(restoreAndCopy(files)),
   )
 }

@@ -12,6 +12,7 @@ export const awsCli: RealClient = {
   name: 'AWS CLI',
   program: PROGRAM,
   startsSlowly: true,
+  lacks: ['GetKeyLastUsage', 'ListKeyRotations', 'RotateKeyOnDemand'],
   call: (daemon, operation, input, caller) =>
     new Promise((resolve, reject) => {
       const args = ['kms', commandOf(operation), '--endpoint-url', daemon.kms, '--output', 'json']
@@ -19,7 +20,7 @@ export const awsCli: RealClient = {
       args.push('--cli-input-json', JSON.stringify(input))
       execFile(PROGRAM, args, { env: environment(daemon, caller) }, (error, stdout, stderr) => {
         if (error) reject(refusalOf(stderr) ?? new Error(stderr, { cause: error }))
-        else resolve(JSON.parse(stdout) as Members)
+        else resolve(JSON.parse(stdout || '{}') as Members) // nothing, for an operation without output
       })
     }),
 }

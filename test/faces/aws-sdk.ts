@@ -37,11 +37,16 @@ function commandOf(operation: string, input: Members): AnyCommand {
   const commands = sdk as unknown as Readonly<Record<string, new (input: object) => AnyCommand>>
   const Command = commands[`${operation}Command`]
   if (!Command) throw new TypeError(`the SDK has no ${operation}`)
+  return new Command(withBytes(input))
+}
+
+/** The members as the SDKs take them: bytes, where they stand here in base64. */
+export function withBytes(input: Members): Members {
   const members = Object.entries(input).map(([name, value]) => [
     name,
     BLOBS.has(name) ? Buffer.from(String(value), 'base64') : value,
   ])
-  return new Command(Object.fromEntries(members))
+  return Object.fromEntries(members) as Members
 }
 
 function printed(value: unknown): unknown {

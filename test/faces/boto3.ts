@@ -13,6 +13,7 @@ type Outcome =
 export const boto3: RealClient = {
   name: 'boto3',
   program: '/usr/lib/python3/dist-packages/boto3/__init__.py',
+  lacks: ['GetKeyLastUsage', 'ListKeyRotations', 'RotateKeyOnDemand'],
   call: (daemon, operation, input, caller) =>
     new Promise((resolve, reject) => {
       const { region, accessKeyId, secretAccessKey } = daemon.endpoint(caller)

@@ -11,6 +11,8 @@ export interface RealClient {
   readonly program?: string
   /** A call takes about a second, so it makes fewer of them. */
   readonly startsSlowly?: boolean
+  /** Operations that are newer than the client. */
+  readonly lacks?: readonly string[]
   /** Calls one operation, without retries. Throws ClientError for what the service refused. */
   call(
     daemon: DaemonUnderTest,

@@ -3,6 +3,7 @@ import { expect } from 'chai'
 import { DaemonUnderTest, type PrincipalUnderTest } from '../support/daemon-under-test.ts'
 import { awsCli } from './aws-cli.ts'
 import { awsSdk } from './aws-sdk.ts'
+import { awsSdkV2 } from './aws-sdk-v2.ts'
 import { boto3 } from './boto3.ts'
 import { ClientError, describeClient, type Members } from './real-client.ts'
 
@@ -94,7 +95,7 @@ describe('real clients of AWS KMS', function () {
   })
   after(() => daemon.stop())
 
-  for (const client of [awsCli, boto3, awsSdk]) {
+  for (const client of [awsCli, boto3, awsSdk, awsSdkV2]) {
     describeClient(client, () => {
       const call = (operation: string, input: Members) => client.call(daemon, operation, input)
       const refusal = async (...request: Parameters<typeof client.call>): Promise<ClientError> => {

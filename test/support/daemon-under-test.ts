@@ -1,6 +1,9 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import {
   appendFileSync,
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -39,8 +42,14 @@ export interface DaemonOptions {
   /** Configuration members on top of ours. */
   readonly config?: Readonly<Record<string, unknown>>
   readonly region?: string
+  /** Folder with files of a state directory to begin with. */
+  readonly stateFrom?: string
   /** A token that exists, instead of a fresh one; whoever made it removes it. */
   readonly token?: SoftHsmToken
+  /** PostgreSQL in the place of a file. */
+  readonly storageUrl?: string
+  /** Another daemon whose token, host key and administrator this one shares; both need one `storageUrl`. */
+  readonly beside?: DaemonUnderTest
 }
 
 /** Who calls: the administrator in the configured region, unless said otherwise. */
@@ -92,16 +101,17 @@ export class DaemonUnderTest {
     this.configPath = join(directory, 'config.yaml')
     this.logPath = join(directory, 'daemon.log')
     const record = typeof options.faults === 'object' ? options.faults.record : true
+    if (options.stateFrom !== undefined) copyState(options.stateFrom, this.state)
+    if (options.beside) copySecrets(options.beside.state, this.state)
     this.faults = faultModule(softHsmModulePath(), token.dir, { record })
     writeFileSync(this.configPath, stringify(this.#configuration(options)), { mode: 0o600 })
   }
 
   /** Token, configuration and `hsm-bridge init`; nothing serves yet. */
   static async prepare(options: DaemonOptions = {}): Promise<DaemonUnderTest> {
-    const { withoutGcm = false } = options
-    const token = options.token
-      ? { ...options.token, remove: () => {} }
-      : await makeSoftHsmToken({ withoutGcm })
+    const { withoutGcm = false, beside } = options
+    const shared = options.token ?? beside?.token
+    const token = shared ? { ...shared, remove: () => {} } : await makeSoftHsmToken({ withoutGcm })
     const directory = mkdtempSync(join(tmpdir(), 'hsm-bridge-daemon-'))
     const daemon = new DaemonUnderTest(directory, token, options)
     try {
@@ -259,6 +269,11 @@ export class DaemonUnderTest {
     await this.#end((pid) => process.kill(-pid, 'SIGKILL'))
   }
 
+  /** Stops the front process, or lets it go on; its lanes are not told. */
+  freeze(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    process.kill(this.pid, signal)
+  }
+
   /** Waits until all hot lanes serve, with a spare and the cold lane beside them. */
   async whole(): Promise<void> {
     await eventually(
@@ -345,6 +360,7 @@ export class DaemonUnderTest {
         pinFile: join(token.dir, 'pin'),
         environment: { ...token.env, ...(options.faults ? faults.env : {}) },
       },
+      ...(options.storageUrl !== undefined && { storage: { url: options.storageUrl } }),
       ...options.config,
     }
   }
@@ -360,6 +376,21 @@ export async function eventually(
   while (!(await holds())) {
     if (Date.now() > deadline) throw new Error(complaint())
     await pause(20)
+  }
+}
+
+/** Git keeps no modes: here they are private again. */
+/** What every host of a fleet has in common, and who calls. */
+function copySecrets(from: string, to: string): void {
+  mkdirSync(to, { mode: 0o700 })
+  for (const name of ['host.key', 'aws-credentials']) copyFileSync(join(from, name), join(to, name))
+}
+
+function copyState(from: string, to: string): void {
+  mkdirSync(to, { mode: 0o700 })
+  for (const name of readdirSync(from)) {
+    copyFileSync(join(from, name), join(to, name))
+    chmodSync(join(to, name), 0o600)
   }
 }
 

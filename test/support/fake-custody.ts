@@ -13,6 +13,7 @@ import type {
   MaterialOrigin,
   MaterialPlan,
   Sealed,
+  WriteTurn,
 } from '../../src/crypto/key-custody.ts'
 
 const TAG_BYTES = 16
@@ -115,9 +116,9 @@ export class FakeCustody implements KeyCustody {
     }
   }
 
-  async make(plan: MaterialPlan, origin: MaterialOrigin, mayWrite = () => {}): Promise<Material> {
+  async make(plan: MaterialPlan, origin: MaterialOrigin, turn?: WriteTurn): Promise<Material> {
     await this.#begin('make')
-    mayWrite()
+    turn?.assertHeld()
     this.#keys.set(plan.materialId, generateKeySync('aes', { length: 256 }))
     this.#origins.set(plan.materialId, origin)
     const loss = this.#loss
@@ -127,9 +128,9 @@ export class FakeCustody implements KeyCustody {
     return { ...plan, proof: Buffer.concat([iv, ciphertext]) }
   }
 
-  async destroy(plan: MaterialPlan, _lineage = 0, mayWrite = () => {}): Promise<void> {
+  async destroy(plan: MaterialPlan, _lineage = 0, turn?: WriteTurn): Promise<void> {
     await this.#begin('destroy')
-    mayWrite()
+    turn?.assertHeld()
     this.#keys.delete(plan.materialId)
     this.#origins.delete(plan.materialId)
   }

@@ -23,7 +23,7 @@ export function signedWire(endpoint: KmsEndpoint, request: KmsRequest): Buffer {
   return Buffer.from(`POST ${path} HTTP/1.1\r\n${lines.join('')}\r\n${body}`)
 }
 
-/** Sends one signed request and returns the members of the answer; throws an Error named after the exception. */
+/** Sends one signed request and returns the members of the answer, undefined for an empty body; throws an Error named after the exception. */
 export async function callKms<Answer>(endpoint: KmsEndpoint, request: KmsRequest): Promise<Answer> {
   const { path, headers, body } = sign(endpoint, request)
   const reply = await fetch(`http://${endpoint.host}:${endpoint.port}${path}`, {
@@ -31,11 +31,19 @@ export async function callKms<Answer>(endpoint: KmsEndpoint, request: KmsRequest
     headers,
     body,
   })
-  const answer = (await reply.json()) as Answer & { __type?: string; message?: string }
+  const text = await reply.text()
+  const answer = (text === '' ? undefined : JSON.parse(text)) as Answer & Refusal
   if (reply.ok) return answer
-  const error = new Error(answer.message ?? `HTTP ${reply.status}`)
+  const error = new Error(answer.message ?? answer.Message ?? `HTTP ${reply.status}`)
   error.name = String(answer.__type ?? 'Error')
   throw error
+}
+
+interface Refusal {
+  readonly __type?: string
+  readonly message?: string
+  /** KMS-3: as AccessDeniedException spells it. */
+  readonly Message?: string
 }
 
 function sign(

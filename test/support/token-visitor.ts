@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process'
 import { json } from 'node:stream/consumers'
-import { CKA, CKO } from '../../src/pkcs11/attribute.ts'
+import { type AttributeName, CKA, CKK, CKO, ulongOf } from '../../src/pkcs11/attribute.ts'
 import { aesKeyGen } from '../../src/pkcs11/mechanism.ts'
 import { openModule } from '../../src/pkcs11/pkcs11-module.ts'
 import type { Session } from '../../src/pkcs11/session.ts'
-import { secretKeyTemplate } from '../../src/pkcs11/template.ts'
+import { dataObjectTemplate, secretKeyTemplate } from '../../src/pkcs11/template.ts'
 import type { SoftHsmToken } from './softhsm.ts'
+import type { TokenObject } from './token-object.ts'
 
 const APPLICATION = { type: CKA.APPLICATION, value: 'hsm-bridge' }
 
@@ -20,7 +21,12 @@ const VISITS = {
   duplicateKey: (session: Session, id: string) => {
     session.generateKey(aesKeyGen(), secretKeyTemplate(keyOptions(id), { omitAttributes: [] }))
   },
-  /** Makes a key that may leave the token under the CKA_ID of a plan. */
+  /** Every object, with its value; a key must be one that may leave. */
+  readObjects: (session: Session) => session.find([]).map((handle) => readObject(session, handle)),
+  /** Makes keys of known values and records, as they were read out once. Only for golden databases. */
+  putObjects: (session: Session, objects: string) => {
+    for (const object of JSON.parse(objects) as TokenObject[]) putObject(session, object)
+  },
   /** Puts a data object with one bit changed in the place of the one with this label. */
   tamperRecord: (session: Session, label: string) => {
     for (const handle of session.find([{ type: CKA.LABEL, value: label }])) {
@@ -70,6 +76,36 @@ function leaveRecord(session: Session, label: string, value: Buffer): void {
     { type: CKA.LABEL, value: label },
     { type: CKA.VALUE, value },
   ])
+}
+
+const USES = ['ENCRYPT', 'DECRYPT', 'SIGN', 'VERIFY', 'WRAP', 'UNWRAP', 'DERIVE'] as const
+
+function readObject(session: Session, handle: Buffer): TokenObject {
+  const read = (name: AttributeName) =>
+    session.attributes(handle, [CKA[name]])[0] ?? Buffer.alloc(0)
+  const common = { label: read('LABEL').toString('utf8'), value: read('VALUE').toString('hex') }
+  if (ulongOf(read('CLASS')) === CKO.DATA)
+    return { class: 'DATA', ...common, application: read('APPLICATION').toString('utf8') }
+  return {
+    class: 'SECRET_KEY',
+    ...common,
+    keyType: ulongOf(read('KEY_TYPE')) === CKK.AES ? 'AES' : 'GENERIC_SECRET',
+    id: read('ID').toString('hex'),
+    uses: USES.filter((use) => read(use)[0] === 1),
+  }
+}
+
+function putObject(session: Session, object: TokenObject): void {
+  const value = Buffer.from(object.value, 'hex')
+  const profile = { omitAttributes: ['CKA_VALUE_LEN'] }
+  const template =
+    object.class === 'DATA'
+      ? dataObjectTemplate({ ...object, value }, profile)
+      : [
+          ...secretKeyTemplate({ ...object, valueBytes: value.length }, profile),
+          { type: CKA.VALUE, value },
+        ]
+  session.createObject(template)
 }
 
 interface Visit {

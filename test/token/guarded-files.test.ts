@@ -51,7 +51,7 @@ describe('guarded files', () => {
       join(token.tokenDirectory, itemAt(readdirSync(token.tokenDirectory), 0), 'token.object'),
     )
   const login = () => guardLogin(files, Date.now() + 1000, (restored) => restored)
-  const lockPath = () => join(files.guardDirectory, 'login.lock')
+  const lockPath = () => join(files.tokenDirectory, '.hsm-bridge-login.lock')
 
   it('are copied before the login, readable by nobody else', () => {
     expect(login()).to.deep.equal([])

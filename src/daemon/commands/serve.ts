@@ -1,5 +1,6 @@
 import type { Cli, CliSession } from '../cli-session.ts'
 import { Daemon } from '../daemon.ts'
+import type { Surroundings } from '../installation.ts'
 
 export function addServe(cli: Cli): void {
   cli
@@ -10,7 +11,11 @@ export function addServe(cli: Cli): void {
 async function serve(session: CliSession): Promise<void> {
   const { around } = session
   const signal = nextSignal()
-  const { daemon, endpoints } = await Daemon.start(around)
+  const waiting = new AbortController()
+  void signal.then(() => waiting.abort())
+  const started = await startUnless(waiting.signal, around)
+  if (!started) return
+  const { daemon, endpoints } = started
   session.show({ ready: true, pid: process.pid, ...endpoints }, (page) =>
     page.line(`ready: kms ${endpoints.kms}, ops ${endpoints.ops}, admin ${endpoints.admin}`),
   )
@@ -18,6 +23,16 @@ async function serve(session: CliSession): Promise<void> {
     around.logger.info('stopping', { signal: await Promise.race([signal, daemon.failed]) })
   } finally {
     await daemon.stop()
+  }
+}
+
+/** Nothing when a signal came before the database answered. */
+async function startUnless(stop: AbortSignal, around: Surroundings) {
+  try {
+    return await Daemon.start(around, stop)
+  } catch (error) {
+    if (stop.aborted && error instanceof Error && error.name === 'AbortError') return undefined
+    throw error
   }
 }
 
