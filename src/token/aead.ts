@@ -77,6 +77,12 @@ export class Aead {
     return SCHEMES[scheme].open(this, session, keys, sealed, aad)
   }
 
+  /** How many random bytes an encryption under this scheme will ask the token for. */
+  drawnIvBytes(scheme: AeadSchemeName): number {
+    if (scheme === 'AES_CBC_HMAC') return BLOCK_BYTES
+    return this.profile.ivModel === 'host' ? this.profile.ivBytes : 0
+  }
+
   drawIv(session: Session, bytes: number): Buffer {
     const iv = this.random.draw(session, bytes)
     this.noteIv(iv)

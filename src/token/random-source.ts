@@ -16,9 +16,18 @@ export class RandomSource {
 
   /** Throws Pkcs11Error, and TOKEN_LIED when the bytes are all zero. The result is the caller's to wipe. */
   draw(session: Session, bytes: number): Buffer {
-    const drawn = bytes > this.#batchBytes ? session.random(bytes) : this.#piece(session, bytes)
+    if (bytes <= this.#batchBytes) this.stock(session, bytes)
+    const drawn = this.#left >= bytes ? this.#piece(bytes) : session.random(bytes)
     assertNotZero(drawn)
     return drawn
+  }
+
+  /** Draws in one call what the next pieces need together. */
+  stock(session: Session, bytes: number): void {
+    if (this.#left >= bytes) return
+    this.forget()
+    this.#batch = session.random(Math.max(bytes, this.#batchBytes))
+    this.#offset = 0
   }
 
   /** Forgets what was drawn and not handed out. */
@@ -27,12 +36,11 @@ export class RandomSource {
     this.#offset = this.#batch.length
   }
 
-  #piece(session: Session, bytes: number): Buffer {
-    if (this.#batch.length - this.#offset < bytes) {
-      this.forget()
-      this.#batch = session.random(this.#batchBytes)
-      this.#offset = 0
-    }
+  get #left(): number {
+    return this.#batch.length - this.#offset
+  }
+
+  #piece(bytes: number): Buffer {
     const end = this.#offset + bytes
     const piece = Buffer.allocUnsafeSlow(bytes) // never in the pool that other buffers share (AT-K09)
     this.#batch.copy(piece, 0, this.#offset, end)
