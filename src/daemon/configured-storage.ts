@@ -4,8 +4,13 @@ import type { Sensitive } from '../bytes/sensitive.ts'
 import { openPostgresStorage, openStorage } from '../storage/open-storage.ts'
 import { DatabaseAway } from '../storage/postgres-connections.ts'
 import type { Storage } from '../storage/storage.ts'
-import type { Surroundings } from './installation.ts'
+import type { Config } from './config.ts'
 import type { Logger } from './log.ts'
+
+interface Around {
+  readonly config: Config
+  readonly logger: Logger
+}
 
 /** Who waits for a database that does not answer, and for how long. */
 export interface Patience {
@@ -21,7 +26,7 @@ const TELL_AGAIN_MS = 60_000
 
 /** The storage that the configuration names. `heardOfMaterial` is called when another daemon has made key material. */
 export async function openConfiguredStorage(
-  around: Surroundings,
+  around: Around,
   heardOfMaterial: () => void,
   patience: Patience | undefined,
 ): Promise<Storage> {
@@ -33,7 +38,7 @@ export async function openConfiguredStorage(
 
 function openPostgres(
   url: Sensitive<string>,
-  { config, logger }: Surroundings,
+  { config, logger }: Around,
   heardOfMaterial: () => void,
 ): Promise<Storage> {
   return openPostgresStorage({

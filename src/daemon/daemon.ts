@@ -189,6 +189,7 @@ export class Daemon {
   async #openForChanges(): Promise<void> {
     this.#installation.storage.setReadOnly(undefined)
     await this.#doWhatIsDue() // also what an earlier process began (FM-F25)
+    await this.#reserveAhead()
     if (this.#seed) await seedKeys(this.#installation, this.#kms, this.#seed)
   }
 
@@ -257,6 +258,12 @@ export class Daemon {
     await this.#audit.deliverOutbox(MINUTE_MS)
     await this.#doWhatIsDue()
     await this.#kms.lastUses.flush()
+    await this.#reserveAhead()
+  }
+
+  /** A file is there when this process is; a database server may go away. */
+  async #reserveAhead(): Promise<void> {
+    if (this.#installation.storage.isShared) await this.#kms.reserveAhead()
   }
 
   async #doWhatIsDue(): Promise<void> {

@@ -33,8 +33,7 @@ export async function restoreDatabase(
   try {
     removeDatabase(draft)
     copyFileSync(from, draft)
-    const storage = await openStorage({ path: draft })
-    await assumeBudgetSpent(storage).finally(() => storage.close())
+    await assumeBudgetSpent(await openStorage({ path: draft }))
     const replaced = setAside(config.databasePath)
     renameSync(draft, config.databasePath)
     return { instanceId, lineage, keys, replaced }
@@ -49,18 +48,10 @@ export async function finishPostgresRestore({ config }: Surroundings): Promise<R
   if (!config.databaseUrl)
     throw new ConfigError('storage.url', 'names no PostgreSQL database; use --from <file>')
   const storage = await openPostgresStorage({ url: config.databaseUrl.reveal() })
-  try {
-    await assumeBudgetSpent(storage)
-    const { instanceId, lineage } = storage.snapshot
-    return {
-      instanceId,
-      lineage,
-      keys: [...storage.snapshot.allKeys()].length,
-      replaced: undefined,
-    }
-  } finally {
-    await storage.close()
-  }
+  const { instanceId, lineage } = storage.snapshot
+  const keys = [...storage.snapshot.allKeys()].length
+  await assumeBudgetSpent(storage)
+  return { instanceId, lineage, keys, replaced: undefined }
 }
 
 function restoredByItsOwnTool(url: string, from: string): ConfigError {
@@ -74,19 +65,23 @@ function restoredByItsOwnTool(url: string, from: string): ConfigError {
 
 /**
  * ARCH-D7: how often a material encrypted since the backup was made, nobody knows; never more than up to the rotation limit.
- * So that is what is assumed, and each key rotates by itself at its next use.
+ * So that is what is assumed, and each key rotates by itself at its next use. Closes the storage.
  */
 async function assumeBudgetSpent(storage: Storage): Promise<void> {
-  const low = [...storage.snapshot.allMaterials()].filter(
-    ({ encryptionsReserved }) => encryptionsReserved < ROTATE_ENCRYPTIONS,
-  )
-  await storage.change(
-    (draft) => {
-      for (const made of low)
-        draft.putMaterial({ ...made, encryptionsReserved: ROTATE_ENCRYPTIONS })
-    },
-    { evenReadOnly: true },
-  )
+  try {
+    const low = [...storage.snapshot.allMaterials()].filter(
+      ({ encryptionsReserved }) => encryptionsReserved < ROTATE_ENCRYPTIONS,
+    )
+    await storage.change(
+      (draft) => {
+        for (const made of low)
+          draft.putMaterial({ ...made, encryptionsReserved: ROTATE_ENCRYPTIONS })
+      },
+      { evenReadOnly: true },
+    )
+  } finally {
+    await storage.close()
+  }
 }
 
 function setAside(path: string): string | undefined {

@@ -129,7 +129,11 @@ export class Installation {
     try {
       await storage.withLoginLock(async () => {
         begun = true
-        await start().finally(() => latch.told())
+        try {
+          await start()
+        } finally {
+          await latch.told().catch((error) => logger.error('other daemons not told', { error }))
+        }
       })
     } catch (error) {
       if (begun) throw error

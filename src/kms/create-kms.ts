@@ -50,6 +50,8 @@ export interface KmsService extends Kms {
   seedKey(seed: Omit<NewKey, 'keySpec'>): Promise<Key>
   /** Makes an alias for an existing key unless there is one of that name, which stays as it is. Throws KmsError. */
   seedAlias(aliasName: string, keyArn: string): Promise<void>
+  /** Sets encryptions aside for keys that were used of late, so that they can be used while storage is away (FM-F47). */
+  reserveAhead(): Promise<void>
   /** Waits for key changes under way, writes down the last uses of keys, and gives unused encryption counts back. */
   close(): Promise<void>
 }
@@ -65,6 +67,7 @@ export function createKms(parts: KmsParts): KmsService {
     perform: (request) => perform(context, request),
     seedKey: (seed) => seedKey(context, seed),
     seedAlias: (aliasName, arn) => seedAlias(context, aliasName, arn),
+    reserveAhead: () => reserveAhead(context),
     close: async () => {
       await context.sections.settled()
       await writeLastUses(context)
@@ -140,6 +143,19 @@ async function seedKey(context: KmsContext, seed: Omit<NewKey, 'keySpec'>): Prom
       throw error
     }
   })
+}
+
+const OF_LATE_MS = 7 * 24 * 60 * 60 * 1000
+
+function reserveAhead({ storage, clock, lastUses, budget }: KmsContext): Promise<void> {
+  const since = clock.now() - OF_LATE_MS
+  const used = [...storage.snapshot.allKeys()].filter(
+    ({ arn, state }) => state === 'Enabled' && (lastUses.of(arn)?.at ?? 0) > since,
+  )
+  const current = used.map((key) =>
+    storage.snapshot.findMaterial(key.region, key.currentMaterialId),
+  )
+  return budget.reserveAhead(current.filter((material) => material !== undefined))
 }
 
 /** What was set aside stays so when storage is away: that many encryptions fewer, and no lane is kept from ending. */

@@ -58,6 +58,18 @@ export class EncryptionBudget {
     return undefined
   }
 
+  /** Sets a block aside for each of those that have none. What cannot be had is asked for again by whoever needs it. */
+  async reserveAhead(materials: readonly KeyMaterial[]): Promise<void> {
+    const counted = materials.filter(
+      ({ material }) => AEAD_SCHEMES[material.scheme].countsEncryptions,
+    )
+    const reservations = counted.flatMap((material) => {
+      const allowance = this.#allowanceOf(material)
+      return allowance.left > 0 || this.#closed ? [] : [this.#reserve(material, allowance)]
+    })
+    await Promise.allSettled(reservations)
+  }
+
   /** Gives back what was set aside and not used. Nothing can be spent afterwards. */
   async close(): Promise<void> {
     this.#closed = true

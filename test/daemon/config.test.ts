@@ -144,6 +144,18 @@ describe('config', () => {
     }
   })
 
+  it('takes a PostgreSQL database by its URL, and shows its password to nobody', () => {
+    const url = 'postgresql://me:secret-canary@db.example/kms?sslmode=verify-full'
+    const config = load(`storage: {url: "${url}"}`)
+    expect(config.databaseUrl?.reveal()).equal(url)
+    expect(JSON.stringify(config)).not.include('secret-canary')
+    for (const wrong of ['mysql://x/y', 'postgresql://[/', 'kms'])
+      expect(() => load(`storage: {url: "${wrong}"}`), wrong).throw(ConfigError, 'storage.url')
+    expect(() => load(`storage: {path: /a, url: "${url}"}`)).throw(ConfigError, 'not both')
+    expect(refusal(`storage: {url: "${url}"}`, 0o644)).match(/^storage.url: may hold a secret/)
+    load('storage: {url: "postgresql://me@db.example/kms"}', 0o644)
+  })
+
   it('refuses a state directory too long for a unix socket', () => {
     expect(() => loadConfig({ stateDirectory: `/${'x'.repeat(100)}` }, {})).throw(
       ConfigError,

@@ -207,6 +207,33 @@ describePostgres('daemons that begin', (server) => {
     await daemon.stop()
   })
 
+  it('FM-F29, FM-F30: put an older dump back, change nothing on it, and rebuild what it lacks', async function () {
+    this.timeout(60_000)
+    const url = await server.createDatabase()
+    const daemon = await DaemonUnderTest.start({ storageUrl: url })
+    const kms = () => new KmsClient(daemon.endpoint())
+    const older = await kms().createKey()
+    const dump = join(daemon.directory, 'dump')
+    server.run('pg_dump', '--format=custom', `--file=${dump}`, url)
+    const younger = await kms().createKey()
+    const blob = await kms().encrypt(younger, PLAINTEXT)
+    await daemon.terminate()
+    const restore = ['--clean', '--if-exists', '--single-transaction', `--dbname=${url}`, dump]
+    server.run('pg_restore', ...restore)
+    expect(await daemon.cli('restore', '--after-pg-restore')).to.match(/with 1 key/)
+    await daemon.serve()
+    await eventually(
+      async () => (await outcomeOf(kms().scheduleDeletion(older))) === 'KMSInvalidStateException',
+      () => daemon.log(),
+    )
+    expect(await outcomeOf(kms().decrypt(blob))).to.equal('AccessDeniedException')
+    await daemon.terminate()
+    expect(await daemon.cli('rebuild')).to.match(/keys added +1/)
+    await daemon.serve()
+    expect(await kms().decrypt(blob)).to.deep.equal(PLAINTEXT)
+    await daemon.stop()
+  })
+
   it('ARCH-D4: try a wrong PIN once, all together', async function () {
     this.timeout(60_000)
     const url = await server.createDatabase()

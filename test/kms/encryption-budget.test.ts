@@ -93,6 +93,20 @@ describe('EncryptionBudget', () => {
     )
   })
 
+  it('FM-F47: sets encryptions aside ahead for keys that were used of late, and for no others', async () => {
+    const idle = await rig.makeKey()
+    await rig.encrypt(arn)
+    await rig.kms.lastUses.flush()
+    await rig.restart()
+    await rig.kms.reserveAhead()
+    expect(material().encryptionsReserved).to.equal(2 * BLOCK_ENCRYPTIONS)
+    expect(rig.storage.snapshot.materialsOf(idle.arn)[0]?.encryptionsReserved).to.equal(0)
+    const { version } = rig.storage.snapshot
+    await rig.kms.reserveAhead()
+    await rig.encrypt(arn)
+    expect(rig.storage.snapshot.version).to.equal(version)
+  })
+
   it('counts nothing under a scheme whose IVs cannot collide in practice', async () => {
     const other = await new Rig(new FakeCustody('AES_CBC_HMAC')).start()
     const key = await other.makeKey()

@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { createKms } from '../../src/kms/create-kms.ts'
 import { Rig } from './rig.ts'
 
 const MINUTE_MS = 60 * 1000
@@ -61,6 +62,31 @@ describe('Heartbeat', () => {
     rig.storage.setReadOnly('older than the token')
     rig.clock.pass(MINUTE_MS)
     await beat()
+    expect(agreed()).to.equal(MINUTE_MS)
+  })
+
+  it('FM-F26: several daemons that beat count the time once', async () => {
+    const other = createKms({ storage: rig.storage, custody: rig.custody, clock: rig.clock })
+    await other.heartbeat.beat()
+    rig.clock.wall += 100 * HOUR_MS
+    for (let minute = 0; minute < 60; minute++) {
+      rig.clock.pass(MINUTE_MS / 2)
+      await beat()
+      rig.clock.pass(MINUTE_MS / 2)
+      await other.heartbeat.beat()
+    }
+    expect(agreed()).to.be.within(58 * MINUTE_MS, 60 * MINUTE_MS)
+  })
+
+  it('FM-F26: goes on from where an operator of another daemon has put it back', async () => {
+    const other = createKms({ storage: rig.storage, custody: rig.custody, clock: rig.clock })
+    rig.clock.wall += 100 * HOUR_MS
+    await other.heartbeat.accept() // wrongly
+    await beat()
+    rig.clock.wall -= 100 * HOUR_MS
+    await other.heartbeat.accept()
+    rig.clock.pass(MINUTE_MS)
+    expect(await beat()).to.deep.equal({ aheadMs: 0, held: false })
     expect(agreed()).to.equal(MINUTE_MS)
   })
 })

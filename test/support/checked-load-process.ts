@@ -10,7 +10,7 @@ const PLAINTEXT_BYTES = 64
 const TICK_MS = 4
 
 class CheckedRequests {
-  readonly #kms: KmsClient
+  readonly #clients: readonly KmsClient[]
   readonly #keyId: string
   /** Ciphertexts that were not decrypted yet, oldest first. */
   readonly #made: { readonly blob: string; readonly plaintext: Buffer }[] = []
@@ -18,9 +18,11 @@ class CheckedRequests {
   readonly #latencies: number[] = []
   #sent = 0
   #wrong = 0
+  #repeated = 0
+  #turn = 0
 
-  constructor({ endpoint, keyId }: CheckedLoadPlan) {
-    this.#kms = new KmsClient(endpoint)
+  constructor({ endpoint, others = [], keyId }: CheckedLoadPlan) {
+    this.#clients = [endpoint, ...others].map((it) => new KmsClient(it))
     this.#keyId = keyId
   }
 
@@ -43,11 +45,27 @@ class CheckedRequests {
 
   async #encrypt(): Promise<void> {
     const plaintext = randomBytes(PLAINTEXT_BYTES)
-    this.#made.push({ blob: await this.#kms.encrypt(this.#keyId, plaintext), plaintext })
+    const blob = await this.#ask((kms) => kms.encrypt(this.#keyId, plaintext))
+    this.#made.push({ blob, plaintext })
   }
 
   async #decrypt(blob: string, plaintext: Buffer): Promise<void> {
-    if (!plaintext.equals(await this.#kms.decrypt(blob))) this.#wrong++
+    if (!plaintext.equals(await this.#ask((kms) => kms.decrypt(blob)))) this.#wrong++
+  }
+
+  async #ask<Answer>(work: (kms: KmsClient) => Promise<Answer>): Promise<Answer> {
+    const turn = this.#turn++
+    try {
+      return await work(this.#client(turn))
+    } catch (error) {
+      if (this.#clients.length === 1) throw error
+      this.#repeated += 1
+      return await work(this.#client(turn + 1))
+    }
+  }
+
+  #client(turn: number): KmsClient {
+    return this.#clients[turn % this.#clients.length] as KmsClient
   }
 
   result(): CheckedLoadResult {
@@ -56,6 +74,7 @@ class CheckedRequests {
       ok: this.#sent - this.#failures.length - this.#wrong,
       wrong: this.#wrong,
       failures: this.#failures,
+      repeated: this.#repeated,
       latencyMs: percentiles(this.#latencies),
     }
   }

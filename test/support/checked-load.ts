@@ -6,6 +6,8 @@ import type { Percentiles } from './percentiles.ts'
 
 export interface CheckedLoadPlan {
   readonly endpoint: KmsEndpoint
+  /** With others requests go to all in turn, and one that fails is sent once more, to the next. */
+  readonly others?: readonly KmsEndpoint[]
   readonly keyId: string
   /** Requests a second, due whether or not the daemon keeps up: half Encrypt, half Decrypt of what Encrypt has given. */
   readonly perSecond: number
@@ -26,6 +28,8 @@ export interface CheckedLoadResult {
   /** Decrypt answered 200 with bytes that were never encrypted. */
   readonly wrong: number
   readonly failures: readonly FailedRequest[]
+  /** Requests that were sent once more. */
+  readonly repeated: number
   /** Of all answers, from when the request was due. */
   readonly latencyMs: Percentiles
 }
@@ -36,8 +40,8 @@ export interface CheckedLoad {
 }
 
 /**
- * Load from a process of its own that decrypts every ciphertext once and compares, and never repeats a request. Resolves
- * when the first answers are in.
+ * Load from a process of its own that decrypts every ciphertext once and compares, and repeats a request only where it has
+ * another endpoint to ask. Resolves when the first answers are in.
  */
 export async function startCheckedLoad(plan: CheckedLoadPlan): Promise<CheckedLoad> {
   const child = fork(join(import.meta.dirname, 'checked-load-process.ts'), { execArgv: [] })

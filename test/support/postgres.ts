@@ -125,6 +125,11 @@ export class PostgresServer {
     }
   }
 
+  /** Runs one of PostgreSQL's own programs. */
+  run(program: string, ...args: readonly string[]): void {
+    execFileSync(join(this.#programs, program), args, { stdio: 'pipe' })
+  }
+
   log(): string {
     return readFileSync(join(this.directory, 'log'), 'utf8')
   }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { Sensitive } from '../../src/bytes/sensitive.ts'
-import { LoginLatch } from '../../src/token/login-latch.ts'
+import { type LatchBoard, LoginLatch } from '../../src/token/login-latch.ts'
 
 describe('ARCH-D4: login latch', () => {
   let directory: string
@@ -55,5 +55,51 @@ describe('ARCH-D4: login latch', () => {
     latch().close('serial', pin, 'CKR_PIN_INCORRECT')
     const elsewhere = new LoginLatch(directory, new Sensitive(Buffer.alloc(32, 8)))
     expect(elsewhere.refusal('serial', pin)).to.equal(undefined)
+  })
+
+  describe('of hosts that share a board', () => {
+    const board = new Map<string, unknown>()
+    let boardAnswers = true
+    const shared: LatchBoard = {
+      find: (serial) => board.get(serial),
+      put: async (serial, latch) => {
+        if (!boardAnswers) throw new Error('the board is away')
+        if (latch === undefined) board.delete(serial)
+        else board.set(serial, latch)
+      },
+    }
+    const host = (name: string) => new LoginLatch(join(directory, name), key, shared)
+
+    beforeEach(() => {
+      board.clear()
+      boardAnswers = true
+    })
+
+    it('is closed on all when it closes on one', async () => {
+      const one = host('one')
+      one.close('serial', pin, 'CKR_PIN_INCORRECT')
+      await one.told()
+      expect(host('other').refusal('serial', pin)).to.match(/CKR_PIN_INCORRECT/)
+      expect(host('other').refusal('serial', new Sensitive('another'))).to.equal(undefined)
+      expect(JSON.stringify([...board])).not.to.include(pin.reveal())
+    })
+
+    it('is open on all when it is opened on one', async () => {
+      const [one, other] = [host('one'), host('other')]
+      one.close('serial', pin, 'CKR_PIN_INCORRECT')
+      await one.told()
+      expect(other.open('serial')).to.equal(true)
+      await other.told()
+      expect(host('one').refusal('serial', pin)).to.equal(undefined)
+    })
+
+    it('stays closed on its host when the board never heard of it', async () => {
+      boardAnswers = false
+      const one = host('one')
+      one.close('serial', pin, 'CKR_PIN_INCORRECT')
+      expect(await one.told().catch((error: Error) => error.message)).to.equal('the board is away')
+      expect(host('one').refusal('serial', pin)).to.be.a('string')
+      expect(host('other').refusal('serial', pin)).to.equal(undefined)
+    })
   })
 })
