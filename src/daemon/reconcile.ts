@@ -1,14 +1,14 @@
 import type { MakeIntent } from '../kms/key-storage.ts'
 import type { TokenWriteLock } from '../kms/token-write-lock.ts'
 import type { StorageSnapshot } from '../storage/storage.ts'
-import type { ListReply, TokenAnchors } from '../token/lane-protocol.ts'
+import type { ListedObject, ListReply, TokenAnchors } from '../token/lane-protocol.ts'
 import { findAnchors } from './anchors.ts'
 import type { Installation } from './installation.ts'
 
 /** Every difference between storage and token, by kind. Nothing here is destroyed by inference (FM-R9). */
 export interface Reconciliation {
   readonly openIntents: readonly OpenIntent[]
-  /** Secret keys in the token that no key, intent or anchor of this database names. */
+  /** Secret keys in the token that no key, intent or anchor of this database names, and half-made objects of any kind. */
   readonly unknownObjects: readonly {
     readonly id: string
     readonly label: string
@@ -92,7 +92,7 @@ function compare(
         .filter(({ id }) => inToken.has(id)).length,
     })),
     unknownObjects: token.objects
-      .filter((object) => object.class === 'SECRET_KEY' && !named.has(object.id))
+      .filter((it) => isHalfMade(it) || (it.class === 'SECRET_KEY' && !named.has(it.id)))
       .map(({ id, label }) => ({ id, label, ours: label.startsWith(OUR_LABEL) })),
     unknownRecords: token.records.flatMap(({ authentic, kind, material, origin }) =>
       authentic &&
@@ -113,6 +113,11 @@ function compare(
         : [{ keyArn, materialId: material.materialId, missingObjectIds: missing }]
     }),
   }
+}
+
+/** FM-F22: what SoftHSM2 leaves of an object when it is killed in the middle of writing it, be it a key or a record. */
+function isHalfMade({ id, label }: ListedObject): boolean {
+  return id === '' && label === ''
 }
 
 /** CKA_IDs of every object that this database has a reason to expect. */

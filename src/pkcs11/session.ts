@@ -31,10 +31,12 @@ const EMPTY_INPUT = Buffer.alloc(8).subarray(0, 0)
 const LOGGED_IN_STATES = new Set([1, 3]) // CKS_RO_USER_FUNCTIONS, CKS_RW_USER_FUNCTIONS
 const FIND_BATCH = 1024
 
-// The two answers of C_GetAttributeValue that are about the object and not about the session.
+// The answers of C_GetAttributeValue that are about the object and not about the session.
 const ATTRIBUTE_ABSENT = new Set<number>([
   CKR.CKR_ATTRIBUTE_TYPE_INVALID,
   CKR.CKR_ATTRIBUTE_SENSITIVE,
+  // FM-F22: SoftHSM2 2.6.1 says it of every attribute of an object whose writer was killed before CKA_CLASS was written.
+  CKR.CKR_ATTRIBUTE_VALUE_INVALID,
 ])
 
 /**

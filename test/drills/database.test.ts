@@ -1,4 +1,5 @@
-import { readdirSync, rmSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import type { Reconciliation } from '../../src/daemon/reconcile.ts'
@@ -7,6 +8,16 @@ import { openStorage } from '../../src/storage/open-storage.ts'
 import { DaemonUnderTest, PATIENT } from '../support/daemon-under-test.ts'
 import { KeptCiphertexts } from '../support/kept-ciphertexts.ts'
 import { KmsClient, outcomeOf } from '../support/kms-client.ts'
+import { visitToken } from '../support/token-visitor.ts'
+
+/**
+ * A SoftHSM2 object file whose writer was killed behind the first attribute: generation 1, then CKA_TOKEN, a boolean, true.
+ * Without CKA_CLASS every C_GetAttributeValue on it is CKR_ATTRIBUTE_VALUE_INVALID.
+ */
+const BEGINNING_OF_AN_OBJECT = Buffer.from(
+  '0000000000000001' + '0000000000000001' + '0000000000000001' + '01',
+  'hex',
+)
 
 describe('drills with the database', function () {
   this.timeout(60_000)
@@ -140,6 +151,28 @@ describe('drills with the database', function () {
     expect(Object.values(await reconcile()).flat()).deep.equal([])
     expect(await objectsInToken()).equal(objects)
     await kept.assertAllOpen(kms())
+  })
+
+  it('FM-F22: an object without any name, as an interrupted write leaves it, is listed and left alone', async () => {
+    visitToken(daemon.token, 'leaveBareObject')
+    const objects = await objectsInToken()
+    for (const flags of [[], ['--destroy-uncommitted']]) {
+      const found = await reconcile(...flags)
+      expect(found.unknownObjects).deep.equal([{ id: '', label: '', ours: false }])
+    }
+    expect(await objectsInToken()).equal(objects)
+  })
+
+  it('FM-F22: an object of which only the beginning was written stops nothing, and is listed', async () => {
+    await daemon.terminate()
+    const [token = ''] = readdirSync(daemon.token.tokenDirectory)
+    const path = join(daemon.token.tokenDirectory, token, randomUUID())
+    writeFileSync(`${path}.object`, BEGINNING_OF_AN_OBJECT)
+    writeFileSync(`${path}.lock`, '')
+    await daemon.serve()
+    await changeMore()
+    await kept.assertAllOpen(kms())
+    expect((await reconcile()).unknownObjects).deep.equal([{ id: '', label: '', ours: false }])
   })
 
   /** A week cannot be waited for: it is over in the database of a daemon that does not run. */

@@ -58,7 +58,7 @@ describe('KMS face while the token misbehaves', function () {
       renameSync(away, daemon.token.tokenDirectory)
     }
     heard.delete('ok') // SoftHSM2 goes on for a moment with the objects that it has read
-    expect([...heard]).not.empty
+    expect(heard.size).greaterThan(0)
     expect(TROUBLE).include.members([...heard])
     expect(notReadyAfterMs).lessThan(5000)
     await eventually(
@@ -121,7 +121,7 @@ describe('KMS face while the token misbehaves', function () {
     daemon.faults.clear()
     await daemon.whole()
     heard.delete('ok')
-    expect([...heard]).not.empty
+    expect(heard.size).greaterThan(0)
     expect(TROUBLE).include.members([...heard])
     for (const ciphertext of made) expect(await kms.decrypt(ciphertext)).deep.equal(plaintext)
   })

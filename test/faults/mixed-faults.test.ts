@@ -9,6 +9,7 @@ const SECONDS = Number(process.env['MIXED_FAULTS_SECONDS'] ?? 60)
 const PER_SECOND = 200
 /** A failure belongs to the fault in whose time its request was due; deadlines end this much later. */
 const AFTERMATH_MS = 300
+const EVIDENCE_HOLDS_MS = 1100
 
 /** What may be heard while every lane is in trouble at once. */
 const OUTAGE = ['KeyUnavailableException', 'DependencyTimeoutException', 'KMSInternalException']
@@ -17,6 +18,11 @@ interface Fault {
   readonly name: string
   /** Exceptions that a client may see; none where one lane alone is hit. */
   readonly allowed: readonly string[]
+  /**
+   * ARCH-D10 believes a canary that worked for a second: a token that turns bad within it is not noticed at its first
+   * ambiguous answer. So these faults come later than that.
+   */
+  readonly afterEvidence?: true
   inject(daemon: DaemonUnderTest, random: SeededRandom): void
 }
 
@@ -74,6 +80,7 @@ const FAULTS: readonly Fault[] = [
   {
     name: 'general error of everything',
     allowed: OUTAGE,
+    afterEvidence: true,
     inject: ({ faults }) => faults.rules(['* rv=0x5 lane=hot']),
   },
   {
@@ -128,6 +135,7 @@ describe(`${SECONDS} s of mixed faults at ${PER_SECOND} requests a second`, func
     const injected: Injected[] = []
     while (Date.now() < endMs) {
       const fault = random.pick(FAULTS)
+      if (fault.afterEvidence) await pause(EVIDENCE_HOLDS_MS)
       const fromMs = Date.now()
       fault.inject(daemon, random)
       await pause(random.between(300, 900))
@@ -152,7 +160,9 @@ function faultsAt(atMs: number, injected: readonly Injected[]): readonly Injecte
 
 function described(injected: readonly Injected[]) {
   return ({ atMs, operation, name }: FailedRequest) =>
-    `${operation} ${name} during ${faultsAt(atMs, injected).map(({ fault }) => fault.name)}`
+    `${operation} ${name} during ${faultsAt(atMs, injected)
+      .map(({ fault }) => fault.name)
+      .join(', ')}`
 }
 
 function seedFromEnvironment(): number | undefined {

@@ -37,6 +37,7 @@ export class KeptCiphertexts {
   /** Throws unless every one opens. */
   async assertAllOpen(kms: KmsClient): Promise<void> {
     const bad = (await this.outcomes(kms)).filter((outcome) => outcome !== 'ok')
-    if (bad.length > 0) throw new Error(`${bad.length} of ${this.length} do not open: ${bad}`)
+    if (bad.length > 0)
+      throw new Error(`${bad.length} of ${this.length} do not open: ${bad.join(', ')}`)
   }
 }

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { askDaemon } from '../../src/daemon/admin-client.ts'
 import { findAnchors } from '../../src/daemon/anchors.ts'
 import type { Reconciliation } from '../../src/daemon/reconcile.ts'
@@ -63,6 +64,8 @@ export interface KillTally {
   leftovers: number
   /** Of these, with objects in the token. */
   leftoversInToken: number
+  /** Objects without a name that `reconcile` lists now. */
+  halfMadeObjects: number
 }
 
 /**
@@ -79,6 +82,7 @@ export class KillLoop {
     destructionsCutShort: 0,
     leftovers: 0,
     leftoversInToken: 0,
+    halfMadeObjects: 0,
   }
   readonly #random: SeededRandom
   readonly #keys = new Map<string, AcknowledgedKey>()
@@ -101,19 +105,24 @@ export class KillLoop {
   }
 
   /** One kill, a start right behind it, and a look at everything that the kill can have touched. */
-  async kill({ victim, work }: Kill): Promise<void> {
+  async kill(kill: Kill): Promise<void> {
+    try {
+      await this.#killAndLook(kill)
+    } catch (cause) {
+      const said = this.daemon.log().trimEnd().split('\n').slice(-LOG_LINES).join('\n')
+      const what = `a kill of the ${kill.victim} (${kill.work})`
+      throw new Error(`around ${what}: ${String(cause)}\n${said}`, { cause })
+    }
+  }
+
+  async #killAndLook({ victim, work }: Kill): Promise<void> {
     if (work === 'make') await this.#killWhileMaking(victim)
     else await this.#killWhileDestroying(victim)
     this.tally.kills += 1
-    try {
-      await this.daemon.serve() // the lanes of a killed front may still be finishing
-      await this.#assertDueKeysGo()
-      await this.#assertNothingUnlisted()
-      await this.#assertKeysWork(this.#someKeys())
-    } catch (cause) {
-      const said = this.daemon.log().trimEnd().split('\n').slice(-LOG_LINES).join('\n')
-      throw new Error(`after a kill of the ${victim} (${work}): ${cause}\n${said}`, { cause })
-    }
+    await this.daemon.serve() // the lanes of a killed front may still be finishing
+    await this.#assertDueKeysGo()
+    await this.#assertNothingUnlisted()
+    await this.#assertKeysWork(this.#someKeys())
   }
 
   /** Every acknowledged key once more, and the token as somebody else's code sees it. */
@@ -240,7 +249,12 @@ export class KillLoop {
 
   async #assertNothingUnlisted(): Promise<void> {
     const found = await this.#reconcile()
-    assertEmpty(found.unknownObjects, 'objects in the token that nothing names')
+    assertEmpty(
+      found.unknownObjects.filter(({ id, label }) => id !== '' || label !== ''),
+      'objects in the token that nothing names',
+    )
+    // FM-F22: a write that was killed in the middle leaves an object without a name; that it is listed is all there is to ask.
+    this.tally.halfMadeObjects = found.unknownObjects.length
     assertEmpty(found.unknownRecords, 'records of unknown materials')
     assertEmpty(found.unauthenticRecords, 'records that are not authentic')
     assertEmpty(found.missingMaterials, 'materials that the token has lost')
@@ -274,21 +288,24 @@ export class KillLoop {
       committed.filter((id) => !seen.includes(id)),
       'keys of the database that the witness does not see',
     )
+    const unnamed = seen.filter((id) => !committed.includes(id) && !begun.includes(id))
     assertEmpty(
-      seen.filter((id) => !committed.includes(id) && !begun.includes(id)),
+      unnamed.filter((id) => id !== ''),
       'keys that the witness sees and nothing names',
+    )
+    const listed = this.tally.halfMadeObjects
+    assert(
+      unnamed.length <= listed,
+      `the witness sees ${unnamed.length} nameless keys, listed are ${listed}`,
     )
   }
 
-  #witness(): Promise<WitnessedKey[]> {
+  async #witness(): Promise<WitnessedKey[]> {
     const { modulePath, serial, pin, env } = this.daemon.token
-    return new Promise((resolve, reject) => {
-      const args = [WITNESS, modulePath, serial]
-      const child = execFile(process.execPath, args, { env, maxBuffer: 1 << 28 }, (error, text) =>
-        error ? reject(error) : resolve(JSON.parse(text) as WitnessedKey[]),
-      )
-      child.stdin?.end(pin)
-    })
+    const args = [WITNESS, modulePath, serial]
+    const seen = promisify(execFile)(process.execPath, args, { env, maxBuffer: 1 << 28 })
+    seen.child.stdin?.end(pin)
+    return JSON.parse((await seen).stdout) as WitnessedKey[]
   }
 
   async #noteDestructionsCutShort(): Promise<void> {
