@@ -5,6 +5,9 @@ import { type Reply, type RequestFrame, RequestReader, replyBytes } from './lane
 import { findLaneCall, LANE_CALLS, type LaneCall } from './lane-protocol.ts'
 import { runSteps, runStepsAsync } from './lane-steps.ts'
 
+/** How long a reply may wait for others to leave with it. */
+const REPLY_WITHIN_MS = 2
+
 /** EX_SOFTWARE: the two ends do not speak the same language. */
 const EXIT_PROTOCOL = 70
 
@@ -39,12 +42,19 @@ export class LaneServer {
     }
   }
 
-  /** Begins what may begin. The replies of everything that ends here at once leave in one write. */
+  /**
+   * Begins what may begin. Replies leave in one write, but none waits longer than a moment for the next: a slow token would make
+   * a whole batch late, and a lane that says nothing looks as if it hung.
+   */
   #work(): void {
+    let flushedAt = performance.now()
     for (let frame = this.#waiting[0]; frame && this.#mayBegin(frame); frame = this.#waiting[0]) {
       this.#waiting.shift()
       if (this.#lane.callsAtOnce === 1 || isExclusive(frame)) this.#outgoing.push(this.#run(frame))
       else void this.#runAside(frame)
+      if (performance.now() - flushedAt < REPLY_WITHIN_MS) continue
+      this.#flush()
+      flushedAt = performance.now()
     }
     this.#flush()
   }

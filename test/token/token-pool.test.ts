@@ -107,6 +107,16 @@ describe('token pool on SoftHSM2 under 200 encryptions and decryptions a second'
   it('FM-F13: abort inside the module costs no request', () =>
     survives(async () => test.faults.rules(['C_Encrypt abort lane=hot count=1'])))
 
+  it('calls that are slow one after another make no lane look as if it hung', async () => {
+    const before = test.pool.status().replaced
+    test.faults.rules(['C_Decrypt delay=12 lane=hot count=24'])
+    const sealed = await test.custody.encrypt(material, AAD, AAD)
+    const answers = Array.from({ length: 24 }, () => test.custody.decrypt(material, sealed, AAD))
+    await Promise.allSettled(answers) // the last ones wait too long; no lane may be blamed for that
+    await pause(200)
+    expect(test.pool.status().replaced).to.equal(before)
+  })
+
   it('FM-F02: while the device is gone every call fails at once, and serving goes on within 2 s of its return', async () => {
     test.faults.rules(['* rv=0x30'])
     await until(() => {

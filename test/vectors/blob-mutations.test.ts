@@ -13,7 +13,9 @@ const OTHER_ACCOUNT = '444455556666'
 
 /** The one answer to a bad ciphertext: KMS-2, the exception without a message. */
 const REFUSED = 'InvalidCiphertextException: HTTP 400'
-const DENIED = 'AccessDeniedException: HTTP 400' // KMS-3: the message is not in the member that callKms reads
+// KMS-37
+const DENIED =
+  'AccessDeniedException: The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.'
 
 const CONTEXTS: readonly {
   readonly title: string
