@@ -108,13 +108,11 @@ describe('token pool on SoftHSM2 under 200 encryptions and decryptions a second'
     survives(async () => test.faults.rules(['C_Encrypt abort lane=hot count=1'])))
 
   it('calls that are slow one after another make no lane look as if it hung', async () => {
-    const before = test.pool.status().replaced
-    test.faults.rules(['C_Decrypt delay=12 lane=hot count=24'])
     const sealed = await test.custody.encrypt(material, AAD, AAD)
-    const answers = Array.from({ length: 24 }, () => test.custody.decrypt(material, sealed, AAD))
+    test.faults.rules(['C_Decrypt delay=12 lane=hot count=40'])
+    const answers = Array.from({ length: 40 }, () => test.custody.decrypt(material, sealed, AAD))
     await Promise.allSettled(answers) // the last ones wait too long; no lane may be blamed for that
-    await pause(200)
-    expect(test.pool.status().replaced).to.equal(before)
+    expect(test.log.map(({ message }) => message)).not.to.include('lane did not answer in time')
   })
 
   it('FM-F02: while the device is gone every call fails at once, and serving goes on within 2 s of its return', async () => {
