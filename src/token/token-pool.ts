@@ -24,8 +24,12 @@ const TEACH_AFTER_MS = 1500
 const TAUGHT_HOLDS_MS = 250
 /** How long a search or a login waits for a write of another lane, and the other way round. */
 const TURN_PATIENCE_MS = 2000
-/** How long a silent lane may yet answer before it counts as hung. */
-const SUSPICION_MS = 60
+/**
+ * How long a silent lane may yet answer before it counts as hung. Its requests have long been tried on another lane, and the
+ * spare serves in its place, so patience costs nobody anything; SoftHSM2 with 10,000 keys stalls every process for 170–740 ms
+ * after each object that anybody writes, and a lane that is killed for it takes seconds to come back.
+ */
+const SUSPICION_MS = 1000
 /** How long `stop` waits for lanes that do not write before it kills them. */
 const STOP_WAIT_MS = 3000
 /** A use call is executed at most twice (ARCH-D2); answers of "not executed, ask another" do not count. */
