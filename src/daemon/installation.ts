@@ -69,7 +69,7 @@ export class Installation {
       if (!seal)
         throw new ConfigError('stateDirectory', 'there is no host key; run: hsm-bridge init')
       const opened: { installation?: Installation } = {}
-      const heardOfMaterial = () => void opened.installation?.noteBirthElsewhere()
+      const heardOfMaterial = () => void opened.installation?.noteChangeElsewhere()
       const storage = await openConfiguredStorage(around, heardOfMaterial, patience)
       assertSealOpens(seal, storage)
       opened.installation = new Installation(around, lock, storage, seal)
@@ -81,9 +81,9 @@ export class Installation {
   }
 
   /** Another daemon made a key in the token: lanes look for it before somebody asks. */
-  async noteBirthElsewhere(): Promise<void> {
+  async noteChangeElsewhere(): Promise<void> {
     const connection = await this.#connection?.catch(() => undefined)
-    connection?.pool.noteBirth()
+    connection?.pool.noteChange()
   }
 
   /** The configured token; nothing is started, no login is made. */

@@ -128,6 +128,7 @@ const PROFILE = recordOf({
   mechanisms: mapOf(/^CKM_\w+$/, integer(0, 2 ** 32 - 1)),
   omitAttributes: listOf(attributeName),
   reportsHistory: flag,
+  sessionCopies: flag,
   import: recordOf({ allowHostUnwrap: flag }),
 } satisfies Record<keyof VendorProfile, Rule>)
 
@@ -142,7 +143,7 @@ function* contradictions(profile: VendorProfile): Iterable<string> {
   if (deadlinesMs.useTotal < deadlinesMs.use) {
     yield 'deadlinesMs.useTotal: must not be shorter than deadlinesMs.use'
   }
-  if (profile.maxSessions <= profile.callsPerLane) {
-    yield 'maxSessions: must exceed callsPerLane by the anchor session'
+  if (profile.maxSessions < profile.callsPerLane + (profile.sessionCopies ? 2 : 1)) {
+    yield 'maxSessions: must exceed callsPerLane by the anchor session, and by one more for sessionCopies'
   }
 }

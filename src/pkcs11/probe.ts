@@ -52,7 +52,7 @@ const DISPENSABLE_OF_DATA = ['CKA_MODIFIABLE'] as const
 
 /**
  * Measures a live token by doing, not by its mechanism list, and answers a profile. What cannot be measured without harm
- * (killSafe, loginLimit, deadlines, import) gets the careful value. The process must be logged in; every object that was made
+ * (killSafe, loginLimit, deadlines, import, sessionCopies) gets the careful value. The process must be logged in; every object that was made
  * is destroyed again. Throws CustodyError UNSUPPORTED when no AEAD scheme works.
  */
 export async function probeToken(
@@ -128,6 +128,7 @@ class TokenProbe {
       mechanisms: this.#ownNumbers(),
       omitAttributes: this.#omitAttributes,
       reportsHistory: this.#reportsHistory(aes),
+      sessionCopies: false,
       import: { allowHostUnwrap: false },
     }
   }

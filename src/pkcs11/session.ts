@@ -140,6 +140,16 @@ export class Session {
     )
   }
 
+  /** A copy of the object, changed by the template. A session copy lives as long as this session. */
+  copyObject(handle: ObjectHandle, changes: Template): ObjectHandle {
+    this.#assertIdle()
+    assertHandle(handle, 'object')
+    assertTemplate(changes)
+    return this.#call('C_CopyObject', () =>
+      this.#native.C_CopyObject(this.#handle, handle, [...changes]),
+    )
+  }
+
   destroyObject(handle: ObjectHandle): void {
     this.#assertIdle()
     assertHandle(handle, 'object')

@@ -90,12 +90,14 @@ const NEVER_LEAVES = [
   { field: 'local', type: CKA.LOCAL, must: true, history: true },
   { field: 'alwaysSensitive', type: CKA.ALWAYS_SENSITIVE, must: true, history: true },
   { field: 'neverExtractable', type: CKA.NEVER_EXTRACTABLE, must: true, history: true },
-] as const satisfies readonly {
-  field: keyof CustodyAttributes
-  type: number
-  must: boolean
-  history: boolean
-}[]
+] as const satisfies readonly NeverLeavesRow[]
+
+interface NeverLeavesRow {
+  readonly field: keyof CustodyAttributes
+  readonly type: number
+  readonly must: boolean
+  readonly history: boolean
+}
 
 /** Reads what the token says about a key just made. Throws Pkcs11Error when it will not say. */
 export function readBackCustodyAttributes(
@@ -115,12 +117,23 @@ export function readBackCustodyAttributes(
 
 /** Throws CustodyError TOKEN_LIED if a key could leave the token, or may have been outside before (ARCH-D6). */
 export function assertNeverLeaves(attributes: CustodyAttributes): void {
-  const lies = NEVER_LEAVES.filter((row) => {
-    const value = attributes[row.field]
-    return value === undefined ? !row.history : value !== row.must
+  assertNoLies(attributes, NEVER_LEAVES)
+}
+
+/** The same for a session copy of such a key: it is no token object, and it was copied, not made. */
+export function assertCopyNeverLeaves(attributes: CustodyAttributes): void {
+  const rows = NEVER_LEAVES.filter(({ field }) => field !== 'token' && field !== 'local')
+  assertNoLies(attributes, rows)
+  if (attributes.token) throw new CustodyError('TOKEN_LIED', 'the token kept a session copy')
+}
+
+function assertNoLies(attributes: CustodyAttributes, rows: readonly NeverLeavesRow[]): void {
+  const lies = rows.filter(({ field, must, history }) => {
+    const value = attributes[field]
+    return value === undefined ? !history : value !== must
   })
   if (lies.length === 0) return
-  const said = lies.map((row) => `${row.field} = ${attributes[row.field]}`).join(', ')
+  const said = lies.map(({ field }) => `${field} = ${attributes[field]}`).join(', ')
   throw new CustodyError('TOKEN_LIED', `the token made a key with ${said}`)
 }
 

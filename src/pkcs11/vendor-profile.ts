@@ -57,6 +57,11 @@ export interface VendorProfile {
   readonly omitAttributes: readonly string[]
   /** CKA_LOCAL, CKA_ALWAYS_SENSITIVE and CKA_NEVER_EXTRACTABLE are reported by this token. */
   readonly reportsHistory: boolean
+  /**
+   * Hot lanes use session copies (C_CopyObject, CKA_TOKEN false) of the keys that they have proven. Only for modules in whose
+   * process the keys live anyway, and where each use of a token object costs more than the cipher (SoftHSM2).
+   */
+  readonly sessionCopies: boolean
 
   readonly import: {
     /** The token is no hardware boundary, so unwrapping on the host loses nothing. Only ever true for a software token. */

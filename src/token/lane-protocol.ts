@@ -42,6 +42,7 @@ export const LANE_CALLS = {
   list: { number: 13, class: 'survey', idempotent: true }, // reads every object: seconds at 10,000 keys
   show: { number: 14, class: 'find', idempotent: true },
   owner: { number: 15, class: 'write', idempotent: false },
+  forget: { number: 16, class: 'find', idempotent: true }, // keys that were destroyed, and their session copies
 } as const satisfies Record<string, CallRow>
 
 export type LaneCall = keyof typeof LANE_CALLS
@@ -130,6 +131,11 @@ export interface DestroyRequest {
 }
 export interface DestroyReply {
   readonly destroyed: number
+}
+
+export interface ForgetRequest {
+  /** CKA_ID in hex. */
+  readonly objectIds: readonly string[]
 }
 
 /** One object of ours or of anybody else's, as `list` and `show` read it live. */

@@ -4,12 +4,14 @@ import type { Evidence } from './evidence.ts'
 import type { MaterialUse, TokenAnchors } from './lane-protocol.ts'
 import type { LaneToken } from './lane-token.ts'
 import type { ObjectIndex } from './object-index.ts'
+import type { SessionCopies } from './session-copies.ts'
 
 /** Everything that a started lane works with. */
 export interface LaneState {
   readonly token: LaneToken
   readonly aead: Aead
   readonly index: ObjectIndex
+  readonly copies: SessionCopies
   readonly evidence: Evidence
   /** Absent until `token init` has made them. */
   anchors: TokenAnchors | undefined

@@ -19,7 +19,7 @@ import {
 import type { LaneState } from './lane-state.ts'
 import { atOnce, type Steps } from './lane-steps.ts'
 import type { Lease } from './lane-token.ts'
-import type { IndexedKey } from './object-index.ts'
+import { type IndexedKey, inUse } from './object-index.ts'
 
 // ── the four calls that use keys ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -71,11 +71,15 @@ export function* cured<T>(
   work: (lease: Lease, keys: SchemeKeys) => Steps<T>,
 ): Steps<T> {
   const lease = takeLease(lane)
+  const attempt = function* (): Steps<T> {
+    const keys = material ? yield* provenKeys(lane, lease, material) : []
+    return yield* work(lease, keys)
+  }
+  const decrypts = call === 'decrypt' && material
   try {
-    return yield* tryOnceMore(lane, call, lease, function* () {
-      const keys = material ? yield* provenKeys(lane, lease, material) : []
-      return yield* work(lease, keys)
-    })
+    return yield* tryOnceMore(lane, call, lease, () =>
+      decrypts ? onceMoreOnEvidence(lane, lease, material, attempt) : attempt(),
+    )
   } catch (error) {
     throw yield* verdictOn(error, lane, call, lease, material)
   } finally {
@@ -112,6 +116,27 @@ function* tryOnceMore<T>(
 
 function isSessionLost(error: unknown): boolean {
   return error instanceof Pkcs11Error && error.ckrClass === 'SESSION'
+}
+
+/**
+ * A refusal that may be the token's own trouble is tried again once canary and proof have just worked: what passes by is not
+ * the ciphertext's fault (ARCH-D10). Within a flood the evidence is believed for a moment, and nothing is tried again (FM-R11).
+ */
+function* onceMoreOnEvidence<T>(
+  lane: LaneState,
+  lease: Lease,
+  material: MaterialUse,
+  work: () => Steps<T>,
+): Steps<T> {
+  try {
+    return yield* work()
+  } catch (error) {
+    if (!isAmbiguous(error)) throw error
+    const lookedNow = yield* lane.evidence.assertBothWork(lease, material)
+    if (!lookedNow) throw error
+    if (lease.session.tainted) lease.renew()
+  }
+  return yield* work()
 }
 
 function* verdictOn(
@@ -151,10 +176,11 @@ function blamed(error: unknown, call: LaneCall): LaneError {
 /** The handles of a material; at first use each is asked who it is, and together they must open the birth proof (FM-R5). */
 function* provenKeys(lane: LaneState, lease: Lease, material: MaterialUse): Steps<SchemeKeys> {
   const entries = material.objectIds.map((id) => lane.index.only(id))
-  const keys = entries.map(({ handle }) => handle)
-  if (entries.every(({ provenFor }) => provenFor === material.materialId)) return keys
+  if (entries.every(({ provenFor }) => provenFor === material.materialId)) return entries.map(inUse)
   assertIdentity(lease, material, entries)
-  yield* assertOpens(lane, lease, material, keys)
+  for (const entry of entries) lane.copies.make(entry)
+  const keys = entries.map(inUse)
+  yield* assertOpens(lane, lease, material, keys) // with the copies: so they are proven, too
   for (const entry of entries) entry.provenFor = material.materialId
   return keys
 }

@@ -4,6 +4,7 @@ import { laneErrorOf } from './lane-fault.ts'
 import { destroy, generate, listObjects, show } from './lane-objects.ts'
 import {
   type DestroyRequest,
+  type ForgetRequest,
   type LaneCall,
   type LearnReply,
   type ListReply,
@@ -22,6 +23,7 @@ import { atOnce, runSteps, type Steps } from './lane-steps.ts'
 import { LaneToken, type Lease } from './lane-token.ts'
 import { cured, decrypt, encrypt, encryptRandom, random } from './lane-use.ts'
 import { ObjectIndex } from './object-index.ts'
+import { SessionCopies } from './session-copies.ts'
 
 type Work = (lane: LaneState, payload: Buffer, deadlineAt: number) => Steps<Buffer>
 
@@ -39,6 +41,7 @@ const WORK: Readonly<Record<Exclude<LaneCall, 'start'>, Work>> = {
   record: json('record', record),
   owner: json('owner', owner),
   destroy: json('destroy', (lane, lease, { plan }: DestroyRequest) => destroy(lane, lease, plan)),
+  forget: json('forget', forget),
   list: json('list', list),
   show: json('show', (lane, lease, { material }: ShowRequest) => show(lane, lease, material)),
 }
@@ -83,14 +86,25 @@ export class Lane {
 /** A code that may mean anything, while the lane as a whole is set up: another process may fare better. */
 const SICK = { code: 'DEVICE_GONE', advice: 'replace' } as const
 
+/** About 3 KB each in the memory of the module. Keys beyond are used as token objects. */
+const MOST_COPIES = 20_000
+
 function open(request: StartRequest, deadlineAt: number): LaneState {
-  const aead = new Aead(request.profile)
-  const index = new ObjectIndex()
+  const { profile, role } = request
+  const token = LaneToken.open(request, deadlineAt)
+  const aead = new Aead(profile)
+  const copies = new SessionCopies({
+    openSession: () => token.openSession(),
+    profile,
+    most: role === 'hot' && profile.sessionCopies ? MOST_COPIES : 0,
+  })
+  const index = new ObjectIndex((key) => copies.destroy(key))
   const canary = () => state.anchors && materialUse(state.anchors.canary)
   const state: LaneState = {
-    token: LaneToken.open(request, deadlineAt),
+    token,
     aead,
     index,
+    copies,
     evidence: new Evidence({ aead, index, canary }),
     anchors: request.anchors,
   }
@@ -114,6 +128,7 @@ function recover(lane: LaneState, _payload: Buffer, deadlineAt: number): Steps<B
 function refresh(lane: LaneState): void {
   const lease = lane.token.take()
   try {
+    lane.copies.forget()
     lane.index.rebuild(lease.session)
     runSteps(lane.evidence.assertCanary(lease))
   } finally {
@@ -154,6 +169,13 @@ function learn(lane: LaneState, lease: Lease): Steps<LearnReply> {
   return atOnce(() => {
     lane.index.learn(lease.session, () => runSteps(lane.evidence.assertCanary(lease)))
     return { objects: lane.index.size }
+  })
+}
+
+function forget(lane: LaneState, _lease: Lease, { objectIds }: ForgetRequest): Steps<object> {
+  return atOnce(() => {
+    for (const id of objectIds) lane.index.drop(id)
+    return {}
   })
 }
 

@@ -3,19 +3,31 @@ import { Pkcs11Error } from '../pkcs11/pkcs11-error.ts'
 import type { ObjectHandle, Session } from '../pkcs11/session.ts'
 import { fault } from './lane-fault.ts'
 
-const SECRET_KEYS = [{ type: CKA.CLASS, value: CKO.SECRET_KEY }]
+/** Of the token: the session copies of a lane are none of them. */
+const SECRET_KEYS = [
+  { type: CKA.CLASS, value: CKO.SECRET_KEY },
+  { type: CKA.TOKEN, value: true },
+]
 
 /** One secret key of the token. An entry lives as long as its handle is believed. */
 export interface IndexedKey {
   readonly handle: ObjectHandle
+  /** A session copy of the key, which calls use in its place. */
+  copy: ObjectHandle | undefined
   /** The material whose birth proof this handle has opened since it was last doubted (FM-R5, FM-F08). */
   provenFor: string | undefined
 }
 
 /** Every secret key of the token by CKA_ID, read once (FM-F54): a search costs 300 ms at 10,000 keys, a look here none. */
 export class ObjectIndex {
+  readonly #onGone: (key: IndexedKey) => void
   #byId = new Map<string, IndexedKey[]>()
   #idByHandle = new Map<string, string>()
+
+  /** `onGone` hears of every entry that is dropped one by one; `rebuild` drops all of them silently. */
+  constructor(onGone: (key: IndexedKey) => void = () => {}) {
+    this.#onGone = onGone
+  }
 
   get size(): number {
     return this.#idByHandle.size
@@ -66,20 +78,24 @@ export class ObjectIndex {
   add(id: string, handle: ObjectHandle): void {
     if (this.#idByHandle.has(nameOf(handle))) return
     this.#idByHandle.set(nameOf(handle), id)
-    const entry: IndexedKey = { handle, provenFor: undefined }
+    const entry: IndexedKey = { handle, copy: undefined, provenFor: undefined }
     const others = this.#byId.get(id)
     if (others) others.push(entry)
     else this.#byId.set(id, [entry])
   }
 
   drop(id: string): void {
-    for (const { handle } of this.#byId.get(id) ?? []) this.#idByHandle.delete(nameOf(handle))
+    for (const entry of this.#byId.get(id) ?? []) {
+      this.#idByHandle.delete(nameOf(entry.handle))
+      this.#onGone(entry)
+    }
     this.#byId.delete(id)
   }
 
+  /** Every handle of a token object is to be proven anew. What has a copy is used under the copy's own handle. */
   doubtAll(): void {
     for (const entries of this.#byId.values())
-      for (const entry of entries) entry.provenFor = undefined
+      for (const entry of entries) if (!entry.copy) entry.provenFor = undefined
   }
 
   #read(session: Session, handle: ObjectHandle): void {
@@ -97,10 +113,17 @@ export class ObjectIndex {
     const id = this.#idByHandle.get(name)
     if (id === undefined) return
     this.#idByHandle.delete(name)
-    const rest = (this.#byId.get(id) ?? []).filter(({ handle }) => nameOf(handle) !== name)
+    const entries = this.#byId.get(id) ?? []
+    const rest = entries.filter(({ handle }) => nameOf(handle) !== name)
+    for (const entry of entries) if (!rest.includes(entry)) this.#onGone(entry)
     if (rest.length > 0) this.#byId.set(id, rest)
     else this.#byId.delete(id)
   }
+}
+
+/** What calls are made with. */
+export function inUse({ copy, handle }: IndexedKey): ObjectHandle {
+  return copy ?? handle
 }
 
 function nameOf(handle: ObjectHandle): string {

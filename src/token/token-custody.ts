@@ -110,6 +110,7 @@ export class TokenCustody implements KeyCustody {
         await this.#pool.cold('owner', { claim: { instanceId: owner.instanceId, lineage } })
       turn?.assertHeld()
       await this.#pool.cold<DestroyReply>('destroy', { plan })
+      await this.#pool.forget(plan.objects.map(({ id }) => id))
     })
   }
 
@@ -161,7 +162,7 @@ export class TokenCustody implements KeyCustody {
   }
 
   #proveElsewhere(material: Material): Promise<void> {
-    this.#pool.noteBirth()
+    this.#pool.noteChange()
     return this.#pool.withLearnedLane(async (lane) => {
       const deadlineAt = Date.now() + this.#pool.options.profile.deadlinesMs.find
       await lane.callJson('prove', { material: materialToJson(material) }, deadlineAt)

@@ -5,6 +5,7 @@ import { LaneError } from './lane-error.ts'
 import { LaneProcess } from './lane-process.ts'
 import {
   type CallClass,
+  type ForgetRequest,
   LANE_CALLS,
   type LaneCall,
   type LearnReply,
@@ -20,6 +21,11 @@ import { Turns } from './turns.ts'
 const RESPAWN_WAITS_MS = [0, 100, 250, 500, 1000, 1500]
 /** Lanes that missed a birth learn of it once births have paused this long, one lane at a time. */
 const TEACH_AFTER_MS = 1500
+/**
+ * How long a session copy may outlive a key that somebody else destroyed, another daemon or another tool: so often every lane
+ * searches, one at a time and out of rotation.
+ */
+const REVIEW_MS = 60_000
 /** A key that no lane shows right after a search is missing; the search is not repeated for this long. */
 const TAUGHT_HOLDS_MS = 250
 /** How long a search or a login waits for a write of another lane, and the other way round. */
@@ -89,6 +95,7 @@ export class TokenPool {
   #taughtAt = 0
   #teaching: Promise<void> | undefined
   #teachTimer: NodeJS.Timeout | undefined
+  #reviewTimer: NodeJS.Timeout | undefined
   #benchWork: Promise<unknown> = Promise.resolve()
   /**
    * What writes objects and what reads the whole token take turns, also across lanes (FM-R8): SoftHSM2 2.6.1 shows a process
@@ -120,6 +127,7 @@ export class TokenPool {
   async start(anchors: TokenAnchors | undefined): Promise<void> {
     this.#started = true
     this.#anchors = anchors
+    this.#reviewInTurns()
     if (!anchors) {
       this.#cold = await this.#startLane('cold')
       return
@@ -143,6 +151,7 @@ export class TokenPool {
     this.#stopping = true
     this.#wakeColdWaiters()
     clearTimeout(this.#teachTimer)
+    clearInterval(this.#reviewTimer)
     const lanes = [...this.#all]
     for (const lane of lanes) lane.dismiss()
     const impatience = setTimeout(() => {
@@ -266,8 +275,21 @@ export class TokenPool {
     return turn
   }
 
-  /** Says that the token holds something new, made by the cold lane. */
-  noteBirth(): void {
+  /** Has every lane forget keys that are gone from the token, with their session copies. A lane that does not answer is ended. */
+  async forget(objectIds: readonly string[]): Promise<void> {
+    const request = { objectIds } satisfies ForgetRequest
+    const forgets = async (lane: LaneProcess) => {
+      try {
+        await lane.callJson('forget', request, this.#deadlineOf('forget'))
+      } catch {
+        this.#discard(lane)
+      }
+    }
+    await Promise.all([...this.#all].filter((lane) => lane !== this.#cold).map(forgets))
+  }
+
+  /** Says that something was made or destroyed in the token: every lane searches soon. */
+  noteChange(): void {
     this.#births += 1
     this.#teachSoon()
   }
@@ -344,6 +366,16 @@ export class TokenPool {
     clearTimeout(this.#teachTimer)
     this.#teachTimer = setTimeout(() => void this.#teachAll(), TEACH_AFTER_MS)
     this.#teachTimer.unref()
+  }
+
+  #reviewInTurns(): void {
+    const { sessionCopies } = this.options.profile
+    if (!sessionCopies || this.#reviewTimer) return
+    this.#reviewTimer = setInterval(() => {
+      this.#births += 1
+      void this.#teachAll()
+    }, REVIEW_MS)
+    this.#reviewTimer.unref()
   }
 
   async #teachAll(): Promise<void> {

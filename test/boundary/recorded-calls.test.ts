@@ -10,7 +10,7 @@ const anyway = () => true
 
 /**
  * ARCH-D6 as calls: everything that lanes may ask of a token, and under which condition. What is not here they must not ask:
- * C_WrapKey, C_UnwrapKey, C_DeriveKey, C_CopyObject, C_SetAttributeValue, C_InitToken, C_SetPIN and the rest.
+ * C_WrapKey, C_UnwrapKey, C_DeriveKey, C_SetAttributeValue, C_InitToken, C_SetPIN and the rest.
  */
 const PERMITTED: Readonly<Record<string, (call: RecordedCall) => boolean>> = {
   C_Initialize: anyway,
@@ -42,6 +42,9 @@ const PERMITTED: Readonly<Record<string, (call: RecordedCall) => boolean>> = {
       call.attributes?.includes(type),
     ) &&
     !call.attributes?.includes(CKA.VALUE),
+
+  // A session copy changes nothing but CKA_TOKEN: what is sensitive stays so.
+  C_CopyObject: ({ attributes = [] }) => attributes.length === 1 && attributes[0] === CKA.TOKEN,
 
   C_EncryptInit: anyway,
   C_Encrypt: anyway,
@@ -95,11 +98,13 @@ for (const withoutGcm of [false, true])
       expect(calls.every((call) => call.function !== 'C_Login' || call.rv === 0)).to.equal(true)
     })
 
-    it('ARCH-D6: read back the attributes of every key right after it was made', () => {
+    it('ARCH-D6: read back the attributes of every key right after it was made or copied', () => {
       const generated = calls.filter((call) => call.function === 'C_GenerateKey')
       // Canary, record key, two keys and a rotation.
       expect(generated).to.have.length(withoutGcm ? 9 : 5)
-      for (const { pid, made, atNs } of generated) {
+      const copied = calls.filter((call) => call.function === 'C_CopyObject')
+      expect(copied).to.not.have.length(0)
+      for (const { pid, made, atNs } of [...generated, ...copied]) {
         const touching = calls.filter(
           (call) => call.pid === pid && call.atNs > atNs && call.key === made,
         )
@@ -140,6 +145,10 @@ describe('the table of permitted calls', () => {
       mechanism: CKM.CKM_AES_KEY_GEN,
       attributes: [CKA.TOKEN, CKA.PRIVATE, CKA.EXTRACTABLE],
     }),
+    'a copy that says more than CKA_TOKEN': call('C_CopyObject', {
+      attributes: [CKA.TOKEN, CKA.EXTRACTABLE],
+    }),
+    'a copy that says nothing': call('C_CopyObject', { attributes: [] }),
     'a login as security officer': call('C_Login', { user: 0 }),
   }
 

@@ -59,6 +59,7 @@ describe('probe', () => {
     'modulePath',
     'loginRewritesFiles',
     'loginLimit',
+    'sessionCopies',
     'import',
   ]
   const measurable = (profile: VendorProfile): object =>

@@ -62,7 +62,7 @@ describe('the evidence', () => {
     },
   })
   /** How many token calls the work took. */
-  const callsOf = (work: Steps<void>) => {
+  const callsOf = (work: Steps<unknown>) => {
     let calls = 0
     let next = work.next()
     while (!next.done) {
@@ -73,7 +73,7 @@ describe('the evidence', () => {
     return calls
   }
   const both = () => evidence.assertBothWork(lease(), material)
-  const refusal = (work: Steps<void>) => {
+  const refusal = (work: Steps<unknown>) => {
     try {
       runSteps(work)
     } catch (error) {
@@ -82,13 +82,22 @@ describe('the evidence', () => {
     return undefined
   }
 
-  it('asks canary and proof once, and then believes them for a second', () => {
+  it('asks canary and proof once, and then believes them for a tenth of a second', () => {
     expect(callsOf(both())).to.equal(2)
     expect(callsOf(both())).to.equal(0)
-    now = 999
+    now = 99
     expect(callsOf(both())).to.equal(0)
-    now = 1000
+    now = 100
     expect(callsOf(both())).to.equal(2)
+  })
+
+  it('says whether it looked', () => {
+    expect(runSteps(both())).to.equal(true)
+    expect(runSteps(both())).to.equal(false)
+    expect(runSteps(evidence.assertBothWork(lease(), makeMaterial()))).to.equal(true)
+    expect(runSteps(evidence.assertBothWork(lease(), undefined))).to.equal(false)
+    now = 100
+    expect(runSteps(evidence.assertBothWork(lease(), undefined))).to.equal(true)
   })
 
   it('believes each key by its own proof only', () => {

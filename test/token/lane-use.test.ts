@@ -108,6 +108,19 @@ describe('a hot lane in trouble', () => {
     await decrypts()
   })
 
+  for (const code of ['0x5', '0x6', '0x40'])
+    it(`opens a good ciphertext that was refused once with ${code}: its proof, and once more (ARCH-D10)`, async () => {
+      faults.rules([`C_Decrypt rv=${code} count=1`])
+      await decrypts()
+      expect(faults.countCalls('C_Decrypt')).to.equal(3) // the canary worked at the recovery, a moment ago
+    })
+
+  it('blames a ciphertext that is refused again after fresh evidence (ARCH-D10)', async () => {
+    const refusal = await refusalOf(lane.decrypt(material, spoilt(), AAD))
+    expect(refusal).to.include({ code: 'CIPHERTEXT_REJECTED', advice: 'keep' })
+    expect(faults.countCalls('C_Decrypt')).to.equal(3)
+  })
+
   it('calls nothing bad when encryption fails in an ambiguous way and everything else works', async () => {
     faults.rules(['C_Encrypt rv=0x5 count=1'])
     const refusal = await refusalOf(lane.encrypt(material, TEXT, AAD))
@@ -129,7 +142,7 @@ describe('a hot lane in trouble', () => {
     expect((await refusalOf(lane.decrypt(material, sealed, AAD))).code).to.equal('CAPACITY')
     faults.forgetCalls()
     await refusalOf(lane.decrypt(material, spoilt(), AAD))
-    expect(faults.countCalls('C_Decrypt')).to.equal(3) // the call, the canary, the proof
+    expect(faults.countCalls('C_Decrypt')).to.equal(4) // the call, the canary, the proof, the call again
   })
 
   it('keeps no session that saw an error, and stays logged in all the same (FM-F06)', async () => {
@@ -212,6 +225,7 @@ describe('a hot lane in trouble', () => {
   })
 
   it('never says that a key is unknown when the token directory has vanished (FM-F04)', async () => {
+    await lane.call('recover', []) // no key has a session copy, which would outlive the directory
     renameSync(token.tokenDirectory, `${token.tokenDirectory}.away`)
     try {
       const codes = [

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { expect } from 'chai'
 import { CustodyError } from '../../src/crypto/custody-error.ts'
+import { CKA } from '../../src/pkcs11/attribute.ts'
 import { aesKeyGen } from '../../src/pkcs11/mechanism.ts'
 import type { Session } from '../../src/pkcs11/session.ts'
 import { secretKeyTemplate } from '../../src/pkcs11/template.ts'
@@ -100,6 +101,34 @@ describe('the object index', () => {
     index.learn(session, () => {})
     expect(refusal(id)?.code).to.equal('KEY_UNAVAILABLE')
     expect(index.only(stays).provenFor).to.equal(undefined)
+  })
+
+  it('tells of every entry that goes, so that its session copy can go too', () => {
+    const told: string[] = []
+    index = new ObjectIndex(({ handle }) => told.push(handle.toString('hex')))
+    const vanished = makeKey(id)
+    const dropped = randomBytes(16).toString('hex')
+    const droppedHandle = makeKey(dropped)
+    index.rebuild(session)
+    session.destroyObject(vanished)
+    index.learn(session, () => {})
+    index.drop(dropped)
+    expect(told).to.deep.equal([vanished.toString('hex'), droppedHandle.toString('hex')])
+  })
+
+  it('does not doubt what is used under the handle of a copy', () => {
+    const handle = makeKey(id)
+    index.rebuild(session)
+    Object.assign(index.only(id), { provenFor: 'material', copy: handle })
+    index.doubtAll()
+    expect(index.only(id).provenFor).to.equal('material')
+  })
+
+  it('overlooks session objects', () => {
+    const copy = session.copyObject(makeKey(id), [{ type: CKA.TOKEN, value: false }])
+    index.rebuild(session)
+    expect(refusal(id)).to.equal(undefined)
+    expect(index.only(id).handle).to.not.deep.equal(copy)
   })
 
   it('learns a dropped key again', () => {

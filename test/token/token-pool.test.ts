@@ -200,6 +200,18 @@ describe('token pool on SoftHSM2', function () {
     expect(failure).to.have.property('code', 'KEY_UNAVAILABLE')
   })
 
+  it('no lane keeps a session copy of a key that was destroyed', async () => {
+    const pidsOf = (name: string) =>
+      test.faults.calls().flatMap((call) => (call.function === name ? [call.pid] : []))
+    const material = await test.make()
+    test.faults.forgetCalls()
+    await Promise.all(Array.from({ length: 40 }, () => test.custody.encrypt(material, AAD, AAD)))
+    const copiers = pidsOf('C_CopyObject')
+    expect(copiers).to.not.have.length(0)
+    await test.custody.destroy(material, test.nextLineage())
+    expect(pidsOf('C_DestroyObject')).to.include.members(copiers)
+  })
+
   it('ARCH-D11: destroying counts the owner record on, and can be repeated', async () => {
     const material = await test.make()
     const lineage = test.nextLineage()
