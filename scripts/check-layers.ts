@@ -33,8 +33,8 @@ export const FOLDERS: Readonly<Record<string, FolderRow>> = {
   token: { imports: ['bytes', 'crypto', 'pkcs11'] },
   kms: { imports: ['bytes', 'crypto', 'policy'], typesOf: ['@aws-sdk/client-kms'] },
   xks: { imports: ['bytes', 'crypto', 'sigv4', 'policy'], doorTo: ['undici'] },
-  // A record tells of a caller and a decision, and both are words of kms/; audit/ reads them and calls nothing there.
-  audit: { imports: ['bytes', 'crypto'], importsTypes: ['kms'] },
+  // A record tells of a caller and a decision, and both are words of kms/ or xks/; audit/ reads them and calls nothing there.
+  audit: { imports: ['bytes', 'crypto'], importsTypes: ['kms', 'xks'] },
   storage: {
     imports: ['bytes', 'kms', 'xks', 'audit'],
     doorTo: ['kysely', 'better-sqlite3', 'pg'],

@@ -1,16 +1,19 @@
 import { randomUUID } from 'node:crypto'
-import { createServer } from 'node:http'
+import { readFileSync } from 'node:fs'
+import { createServer, type RequestListener } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 
 /**
  * The ceiling that the daemon is compared with: bare node:http that reads a request whole and answers as many bytes, under
- * the same headers, as the daemon would. `echo-server.ts <reply bytes>` prints its port.
+ * the same headers, as the daemon would. `echo-server.ts <reply bytes> [<certificate> <key>]` prints its port.
  */
-const reply = Buffer.alloc(Number(process.argv[2]), 'x')
+const [bytes, certFile, keyFile] = process.argv.slice(2)
+const reply = Buffer.alloc(Number(bytes), 'x')
 let second = 0
 let date = ''
 
-const server = createServer((request, response) => {
+const echo: RequestListener = (request, response) => {
   const chunks: Buffer[] = []
   request.on('data', (chunk: Buffer) => chunks.push(chunk))
   request.on('end', () => {
@@ -24,7 +27,11 @@ const server = createServer((request, response) => {
     })
     response.end(reply)
   })
-})
+}
+const server =
+  certFile === undefined || keyFile === undefined
+    ? createServer(echo)
+    : createTlsServer({ cert: readFileSync(certFile), key: readFileSync(keyFile) }, echo)
 server.listen(0, '127.0.0.1', () => console.log((server.address() as AddressInfo).port))
 
 /** Made once a second, as the daemon does. */

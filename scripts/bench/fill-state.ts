@@ -39,9 +39,16 @@ const APPLICATION = 'hsm-bridge'
  * makes them; a directory that this made before stays as it is. CreateKey itself would search the token several times for
  * each key: hours instead of minutes at 10,000.
  */
-export async function fillState(directory: string, keys: number): Promise<void> {
+export function fillState(directory: string, keys: number): void {
   const complete = join(directory, `complete-${keys}-keys`)
   if (existsSync(complete)) return
+  // In a process of its own: a module reads its configuration once.
+  const program = [import.meta.filename, directory, String(keys)]
+  execFileSync(process.execPath, program, { stdio: ['ignore', 'ignore', 'inherit'] })
+  writeFileSync(complete, '')
+}
+
+async function fill(directory: string, keys: number): Promise<void> {
   rmSync(directory, { recursive: true, force: true })
   mkdirSync(dirname(directory), { recursive: true })
   execFileSync(LAUNCHER, ['init', '--state', directory], { stdio: ['ignore', 'ignore', 'inherit'] })
@@ -56,7 +63,6 @@ export async function fillState(directory: string, keys: number): Promise<void> 
   } finally {
     await storage.close()
   }
-  writeFileSync(complete, '')
 }
 
 /** Keys made in the token by this process, with the templates and proofs of the daemon. */
@@ -150,4 +156,9 @@ class KeyMaker {
     const template = { label, application: APPLICATION, value }
     this.#session.createObject(dataObjectTemplate(template, this.#place.profile))
   }
+}
+
+if (import.meta.main) {
+  const [directory = '', keys] = process.argv.slice(2)
+  await fill(directory, Number(keys))
 }

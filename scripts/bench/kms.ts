@@ -17,11 +17,12 @@ import { median } from '../../test/support/percentiles.ts'
 import { type BenchDaemon, startBenchDaemon, tokenSerial } from './bench-daemon.ts'
 import { cpuUs, machine } from './cpu-time.ts'
 import { fillState } from './fill-state.ts'
+import { compareFleets } from './fleet.ts'
 import { hasWrk, type Saturation, saturate } from './saturate.ts'
 
 /**
  * `npm run bench:kms`: GenerateDataKey and Decrypt against a bare node:http echo of as many bytes, and against C on the same
- * token; then latency and start at many keys against few.
+ * token; latency and start at many keys against few; SQLite against PostgreSQL and one daemon against two.
  */
 
 const { values } = parseArgs({
@@ -31,7 +32,7 @@ const { values } = parseArgs({
     connections: { type: 'string', default: '32' },
     keys: { type: 'string', default: '10000' },
     rate: { type: 'string', default: '200' },
-    part: { type: 'string', multiple: true, default: ['speed', 'scale', 'start'] },
+    part: { type: 'string', multiple: true, default: ['speed', 'scale', 'start', 'fleet'] },
   },
 })
 const rounds = Number(values.rounds)
@@ -46,7 +47,7 @@ const STARTS = 5
 const PLAINTEXT = Buffer.alloc(32, 7).toString('base64')
 const CACHE = join(import.meta.dirname, '..', '..', '.cache')
 
-const PARTS: Readonly<Record<string, () => Promise<void>>> = { speed, scale, start }
+const PARTS: Readonly<Record<string, () => Promise<void>>> = { speed, scale, start, fleet }
 
 console.log(machine())
 console.log(`load: ${hasWrk ? 'wrk -t1' : 'our own generator'}, ${connections} connections`)
@@ -95,8 +96,8 @@ async function compare(
     `\n${first.operation}: ${requestBytes} bytes asked, ${replyBytes} bytes of body answered`,
   )
   try {
-    await saturate(daemon.endpoint, requests, { connections, seconds: 2 }) // warm-up of both
-    await saturate(echoEndpoint, requests, { connections, seconds: 2 })
+    await saturate({ endpoint: daemon.endpoint, requests }, { connections, seconds: 2 }) // warm-up of both
+    await saturate({ endpoint: echoEndpoint, requests }, { connections, seconds: 2 })
     const ratios: number[] = []
     const daemonRounds: Round[] = []
     const echoRounds: Round[] = []
@@ -123,7 +124,7 @@ async function measure(
   forSeconds: number,
 ): Promise<Round> {
   const before = new Map(pids().map((pid) => [pid, cpuUs(pid)]))
-  const outcome = await saturate(endpoint, requests, { connections, seconds: forSeconds })
+  const outcome = await saturate({ endpoint, requests }, { connections, seconds: forSeconds })
   const now = pids()
   const cpu = now.map((pid) => (cpuUs(pid) - (before.get(pid) ?? 0)) / outcome.requests)
   const [first = 0, ...lanes] = cpu
@@ -223,7 +224,7 @@ async function scale(): Promise<void> {
 
 async function startFilled(keys: number): Promise<BenchDaemon> {
   const directory = join(CACHE, `state-${keys}-keys`)
-  await fillState(directory, keys)
+  fillState(directory, keys)
   return await startBenchDaemon(directory)
 }
 
@@ -285,6 +286,12 @@ async function start(): Promise<void> {
       `\nstart with ${keys} keys: median ${median(times).toFixed(0)} ms, ${least} to ${most}`,
     )
   }
+}
+
+// ── fleet: the engines against each other, and one daemon against two ────────────────────────────────────────────────
+
+function fleet(): Promise<void> {
+  return compareFleets({ rounds, seconds, connections })
 }
 
 // ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,8 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { type KmsEndpoint, type KmsRequest, signedWire } from '../../test/support/kms-request.ts'
-import { runLoad } from '../../test/support/load-generator.ts'
+import { type LoadTarget, runLoad, wiresOf } from '../../test/support/load-generator.ts'
 
 export interface Saturation {
   readonly requests: number
@@ -22,32 +21,27 @@ export const hasWrk = succeeds('wrk', ['-v'])
 
 /** As many requests as the server takes over `connections` connections. */
 export async function saturate(
-  endpoint: KmsEndpoint,
-  requests: readonly KmsRequest[],
+  target: LoadTarget,
   { connections, seconds }: { readonly connections: number; readonly seconds: number },
 ): Promise<Saturation> {
-  if (hasWrk) return await runWrk(endpoint, requests, connections, seconds)
-  const { sent, ok, perSecond, latencyMs } = await runLoad({
-    endpoint,
-    requests,
-    connections,
-    seconds,
-  })
+  if (hasWrk) return await runWrk(target, connections, seconds)
+  const { sent, ok, perSecond, latencyMs } = await runLoad({ ...target, connections, seconds })
   const { p50, p99 } = latencyMs
   return { requests: sent, perSecond, p50Ms: p50, p99Ms: p99, failed: sent - ok }
 }
 
 async function runWrk(
-  endpoint: KmsEndpoint,
-  requests: readonly KmsRequest[],
+  target: LoadTarget,
   connections: number,
   seconds: number,
 ): Promise<Saturation> {
   const directory = mkdtempSync(join(tmpdir(), 'hsm-bridge-wrk-'))
   try {
     const file = join(directory, 'requests.lua')
-    writeFileSync(file, luaTable(requests.map((request) => signedWire(endpoint, request))))
-    const url = `http://${endpoint.host}:${endpoint.port}/`
+    writeFileSync(file, luaTable(wiresOf(target)))
+    const { host, port } = target.endpoint
+    const scheme = 'ca' in target.endpoint && target.endpoint.ca !== undefined ? 'https' : 'http'
+    const url = `${scheme}://${host}:${port}/`
     const options = ['-t1', `-c${connections}`, `-d${seconds}s`, '--latency', '-s', SCRIPT]
     const { stdout } = await promisify(execFile)('wrk', [...options, url, '--', file])
     const outcome = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as {

@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import type { AuditEntry, AuditLine, AuditScribe, AuditTrail } from '../kms/audit-trail.ts'
 import type { Clock } from '../kms/clock.ts'
+import type { XksEntry, XksScribe } from '../xks/xks-journal.ts'
 import type { AuditOutbox } from './audit-outbox.ts'
 import { auditRecord } from './audit-record.ts'
 import { Spool, type SyncedFile } from './spool.ts'
+import { recordText, xksRecord } from './xks-record.ts'
 
 export interface AuditLogOptions {
   readonly directory: string
@@ -45,6 +47,8 @@ export async function createAuditLog(options: AuditLogOptions): Promise<AuditLog
  * waits until its record is written, and fails when it cannot be.
  */
 export class AuditLog implements AuditScribe {
+  /** The same spool for the requests of external key stores. They change nothing, so none waits for the disk unless all do. */
+  readonly xks: XksScribe = { record: (entry) => this.#recordXks(entry) }
   readonly #options: AuditLogOptions
   readonly #spool: Spool
   /** Records that were written into a change's transaction, by the trail of their request. */
@@ -74,6 +78,13 @@ export class AuditLog implements AuditScribe {
     const changed = !entry.error && !entry.trail.readOnly
     const toDisk = this.#options.durability === 'fsync' || changed
     return this.#append(this.compose(entry), toDisk)
+  }
+
+  #recordXks(entry: XksEntry): Promise<void> {
+    const eventId = randomUUID()
+    const text = recordText(xksRecord(entry, eventId))
+    const line = { eventId, at: this.#options.clock.now(), text }
+    return this.#append(line, this.#options.durability === 'fsync')
   }
 
   async deliver(line: AuditLine): Promise<void> {

@@ -1,7 +1,7 @@
 import type { AuditEntry } from '../kms/audit-trail.ts'
 import type { Caller } from '../kms/caller.ts'
 
-const EVENT_VERSION = '1.11'
+export const EVENT_VERSION = '1.11'
 
 /** A record in CloudTrail's shape, so that what reads CloudTrail reads ours. */
 export function auditRecord(entry: AuditEntry, eventId: string): Readonly<Record<string, unknown>> {
@@ -56,6 +56,6 @@ function resource(arn: string) {
 }
 
 /** Whole seconds, as CloudTrail writes them. */
-function cloudTrailTime(epochMs: number): string {
+export function cloudTrailTime(epochMs: number): string {
   return `${new Date(epochMs).toISOString().slice(0, 19)}Z`
 }

@@ -1,4 +1,5 @@
 import type { AeadSchemeName } from './aead-scheme.ts'
+import type { ExternalFacts } from './external-facts.ts'
 
 /** The name of one object in one token (ARCH-D5). `id` is CKA_ID in lower-case hex, chosen at random before the object exists. */
 export interface TokenObjectName {
@@ -6,6 +7,8 @@ export interface TokenObjectName {
   readonly tokenSerial: string
   readonly keyType: 'AES' | 'GENERIC_SECRET'
   readonly id: string
+  /** Somebody else's key that was adopted: used, and never destroyed by us. Absent for what we have made. */
+  readonly foreign?: true
 }
 
 /** One piece of key material: what a custody needs to find it and to know it again. Plain JSON but for `proof`. */
@@ -29,6 +32,8 @@ export interface MaterialOrigin {
   readonly keySpec: string
   readonly keyUsage: string
   readonly origin: string
+  /** Of external keys only. */
+  readonly external?: ExternalFacts
   /** Grows with every token write of this storage; the highest one in the token tells whether a database is older than it. */
   readonly lineage: number
   /** Epoch milliseconds. */
@@ -39,6 +44,11 @@ export interface MaterialOrigin {
 export interface Sealed {
   readonly iv: Buffer
   readonly ciphertext: Buffer
+}
+
+/** What was sealed, and SHA-256 over a prefix of the caller's, the IV and the ciphertext, before the token took it back. */
+export interface VerifiedSealed extends Sealed {
+  readonly digest: Buffer
 }
 
 /** The turn of one process to write to a token that several processes use; absent where only one does. */
@@ -64,6 +74,16 @@ export interface KeyCustody {
     bytes: number,
     aad: Buffer,
   ): Promise<Sealed & { readonly plaintext: Buffer }>
+  /**
+   * Encrypts, then digests `digestPrefix`, IV and ciphertext, then has the token decrypt what it made; answers only when the same
+   * plaintext came back, all in one visit. TOKEN_LIED when it did not.
+   */
+  encryptVerified(
+    material: Material,
+    plaintext: Buffer,
+    aad: Buffer,
+    digestPrefix: Buffer,
+  ): Promise<VerifiedSealed>
   random(bytes: number): Promise<Buffer>
 
   /** Chooses names and scheme for material that is about to be made; touches nothing. */
@@ -72,7 +92,7 @@ export interface KeyCustody {
   make(plan: MaterialPlan, origin: MaterialOrigin, turn?: WriteTurn): Promise<Material>
   /**
    * Destroys every object of the plan and its record, and answers only when the token, with a working canary, shows none of
-   * them. Absent objects are fine: a repeated call succeeds.
+   * them. Absent objects are fine: a repeated call succeeds. Of an adopted key only our record goes (`foreign`).
    */
   destroy(plan: MaterialPlan, lineage: number, turn?: WriteTurn): Promise<void>
 }

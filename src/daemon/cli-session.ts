@@ -1,6 +1,6 @@
 import { Command } from 'commander'
 import { askDaemon } from './admin-client.ts'
-import { type AdminCommand, commandPath, type Given } from './command.ts'
+import { type AdminCommand, checkedParameters, commandPath, type Given } from './command.ts'
 import { type Config, loadConfig } from './config.ts'
 import { EXIT } from './exit-code.ts'
 import { makeHostSeal } from './host-seal.ts'
@@ -150,7 +150,8 @@ export class CliSession {
     )
   }
 
-  async #performHere(row: AdminCommand, parameters: object): Promise<unknown> {
+  async #performHere(row: AdminCommand, given: object): Promise<unknown> {
+    const parameters = checkedParameters(row, given)
     if (row.makesState) makeState(this.around.config, this.around.env)
     const installation = await Installation.open(this.around, `hsm-bridge ${row.name}`)
     try {

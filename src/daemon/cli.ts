@@ -6,6 +6,7 @@ import { ADMIN_COMMANDS } from './commands/index.ts'
 import { addInit } from './commands/init.ts'
 import { addRestore } from './commands/restore.ts'
 import { addServe } from './commands/serve.ts'
+import { addXksConformance } from './commands/xks-conformance.ts'
 import { exitCodeOf } from './exit-code.ts'
 
 /** Runs one command line. Answers the exit code: 0, 1 failure, 2 usage, 78 configuration. */
@@ -16,6 +17,7 @@ export async function main(argv: readonly string[], world: CliWorld): Promise<nu
   for (const row of ADMIN_COMMANDS) cli.add(row)
   addDoctor(cli)
   addRestore(cli)
+  addXksConformance(cli, world)
   try {
     await cli.program.parseAsync([...argv], { from: 'user' })
     return cli.exitCode

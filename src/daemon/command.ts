@@ -1,4 +1,4 @@
-import type * as z from 'zod'
+import * as z from 'zod'
 import type { Installation } from './installation.ts'
 import type { Page } from './page.ts'
 
@@ -42,6 +42,13 @@ export function defineCommand<Parameters extends object, Result>(
   command: AdminCommand<Parameters, Result>,
 ): AdminCommand {
   return command
+}
+
+/** What was given, once the command's own schema has accepted it. Throws Error on one line. */
+export function checkedParameters(command: AdminCommand, given: unknown): object {
+  const parameters = command.parameters.safeParse(given)
+  if (!parameters.success) throw new Error(z.prettifyError(parameters.error).replaceAll('\n', ' '))
+  return parameters.data
 }
 
 /** The command's name as a path of the administration socket. */

@@ -3,6 +3,7 @@ import * as z from 'zod'
 import { Sensitive } from '../bytes/sensitive.ts'
 import { type QuotaName, REQUESTS_PER_SECOND } from '../kms/request-quotas.ts'
 import { parseListenAddress } from './listen-address.ts'
+import { region, XKS_SCHEMA } from './xks-config.ts'
 
 /** The configuration file as it is written. What each option means, its default and its danger: config.example.yaml. */
 
@@ -19,10 +20,6 @@ const listen = z.string().transform((text, context) => {
 export const accountId = z
   .string('must be 12 digits in quotes (YAML reads bare digits as a number)')
   .regex(/^\d{12}$/, 'must be 12 digits')
-
-export const region = z
-  .string()
-  .regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'must be a region, such as us-east-1')
 
 const PIN_SOURCES = ['pinFile', 'pinCommand', 'pinCredential'] as const
 
@@ -76,6 +73,7 @@ export const CONFIG_SCHEMA = z.strictObject({
       tls: z.strictObject({ certFile: absolutePath, keyFile: absolutePath }).optional(),
     })
     .prefault({}),
+  xks: XKS_SCHEMA.optional(),
   ops: z.strictObject({ listen: listen.default({ host: '127.0.0.1', port: 4601 }) }).prefault({}),
   token: token.optional(),
   lanes: z.strictObject({ hot: z.number().int().min(1).max(32).optional() }).prefault({}),

@@ -9,6 +9,7 @@ import { formatEndpoint, isLoopback, type ListenAddress } from './listen-address
 import type { PinSource } from './pin-source.ts'
 import { codeOf, octal } from './private-file.ts'
 import { defaultStateDirectory, type StateDirectory, stateDirectory } from './state-directory.ts'
+import { resolveXks, type XksConfig } from './xks-config.ts'
 import { parseYamlDocument } from './yaml-document.ts'
 
 /** What the daemon runs with: every default filled in, every path absolute. */
@@ -22,6 +23,8 @@ export interface Config {
     readonly listen: ListenAddress
     readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined
   }
+  /** Undefined: no XKS face. */
+  readonly xks: XksConfig | undefined
   readonly ops: { readonly listen: ListenAddress }
   readonly token: TokenConfig
   readonly hotLanes: number | undefined
@@ -131,6 +134,7 @@ function resolveConfig(
     region: written.region,
     accountId: written.account,
     kms: { listen: written.kms.listen, tls: written.kms.tls },
+    xks: written.xks && resolveXks(written.xks),
     ops: written.ops,
     token: written.token ? configuredToken(written.token) : embeddedToken(state),
     hotLanes: written.lanes.hot,

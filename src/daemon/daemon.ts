@@ -26,9 +26,12 @@ import { DAEMON_PURPOSE } from './state-lock.ts'
 import { drain, listenOn } from './tcp-server.ts'
 import type { TokenConnection } from './token-connection.ts'
 import { checkOwner } from './token-owner.ts'
+import { XksService } from './xks-service.ts'
 
 export interface Endpoints {
   readonly kms: string
+  /** Absent where the configuration asks for no XKS face. */
+  readonly xks?: string
   readonly ops: string
   readonly admin: string
 }
@@ -53,6 +56,7 @@ export class Daemon {
   readonly #faces: Server[] = []
   readonly #failure = Promise.withResolvers<never>()
   #kmsFace: KmsFaceHandler | undefined
+  readonly #xks: XksService | undefined
   readonly #ops: OpsFace
   #admin: AdminServer | undefined
   #stopping = false
@@ -85,6 +89,12 @@ export class Daemon {
         if (level !== 'info') this.#metrics.noteNotice()
       },
     })
+    this.#xks =
+      config.xks &&
+      new XksService(
+        { installation, token, audit, budget: this.#kms.budget, metrics: this.#metrics.xks },
+        config.xks,
+      )
     this.#failure.promise.catch(() => undefined) // whoever runs the daemon waits for it; tests need not
   }
 
@@ -124,7 +134,8 @@ export class Daemon {
   async stop(): Promise<void> {
     this.#stopping = true
     await this.#admin?.close()
-    await Promise.all(this.#faces.map((face) => drain(face, DRAIN_MS)))
+    const faces = this.#faces.map((face) => drain(face, DRAIN_MS))
+    await Promise.all([...faces, this.#xks?.stop(DRAIN_MS)])
     await this.#kmsFace?.idle()
     await this.#scheduler.stop()
     await this.#kms.close()
@@ -136,6 +147,7 @@ export class Daemon {
   async #begin(): Promise<Endpoints> {
     const { storage } = this.#installation
     if (this.#seed) await seedPrincipals(this.#installation, this.#seed)
+    await this.#xks?.declareStores()
     storage.setReadOnly(NOT_COMPARED)
     await this.#kms.heartbeat.beat()
     const started = this.#startToken()
@@ -201,7 +213,7 @@ export class Daemon {
       audit: this.#audit,
       clock: systemClock,
       logger,
-      metrics: this.#metrics,
+      metrics: this.#metrics.kms,
     })
     this.#kmsFace = face
     const tls = config.kms.tls && readTls(config.kms.tls)
@@ -214,11 +226,10 @@ export class Daemon {
     const handler = (name: string, parameters: unknown) =>
       performCommand(this.#installation, name, parameters)
     this.#admin = await AdminServer.listen(config.state.adminSocket, handler, logger)
+    const kms = await listenOn(server, config.kms.listen, 'kms.listen')
     return {
-      kms: formatEndpoint(
-        await listenOn(server, config.kms.listen, 'kms.listen'),
-        tls ? 'https' : 'http',
-      ),
+      kms: formatEndpoint(kms, tls ? 'https' : 'http'),
+      ...(this.#xks && { xks: await this.#xks.listen() }),
       ops: await this.#ops.listen(),
       admin: config.state.adminSocket,
     }

@@ -26,7 +26,7 @@ const CLOCK_TOLERANCE_MS = 5 * 60_000
 const CONNECT_MS = 1_000
 
 /** A check that fails with the message of whatever its work throws. */
-async function check(
+export async function check(
   name: string,
   nextStep: string,
   work: () => Promise<string> | string,

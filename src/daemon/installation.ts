@@ -9,6 +9,7 @@ import { findHostSeal, type HostSeal } from './host-seal.ts'
 import { openConfiguredStorage, type Patience } from './configured-storage.ts'
 import type { Logger } from './log.ts'
 import { assertPrivateDirectory } from './private-file.ts'
+import type { ReloadReport } from './reload-report.ts'
 import { type StateLock, takeStateLock } from './state-lock.ts'
 import { connectToken, type TokenConnection, tokenPlace } from './token-connection.ts'
 
@@ -32,6 +33,8 @@ export class Installation {
   readonly latch: LoginLatch
   /** Intents that an earlier process left: nothing of this one is behind them. */
   readonly leftoverIntentIds: ReadonlySet<string>
+  /** Reads the configuration again; set by the daemon, whose configuration it is. */
+  onReload: (() => Promise<ReloadReport>) | undefined
   readonly #lock: StateLock
   #connection: Promise<TokenConnection> | undefined
   #started: Promise<TokenConnection> | undefined

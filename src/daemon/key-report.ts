@@ -1,3 +1,4 @@
+import type { ExternalFacts } from '../crypto/external-facts.ts'
 import type { Key, KeyMaterial } from '../kms/key.ts'
 import type { StorageSnapshot } from '../storage/storage.ts'
 import type { ShowReply } from '../token/lane-protocol.ts'
@@ -21,6 +22,8 @@ export interface KeyReport
   readonly createdAt: string
   readonly deletionAt: string | undefined
   readonly onDemandRotations: number
+  /** Of an external key: its store, its name there, and who may use it. */
+  readonly external: ExternalFacts | undefined
   /** Newest first. */
   readonly materials: readonly MaterialReport[]
 }
@@ -51,6 +54,7 @@ export async function reportKey(installation: Installation, name: string): Promi
     createdAt: isoTime(key.createdAt),
     deletionAt: key.deletionAt === undefined ? undefined : isoTime(key.deletionAt),
     onDemandRotations: key.onDemandRotations,
+    external: key.external,
     materials,
   }
 }
@@ -83,15 +87,21 @@ async function showNow(
   }
 }
 
-/** A key by ARN or by id alone, where that is enough. */
+/** A key by ARN, by id alone where that is enough, or an external one by `store/key`. */
 export function getKeyNamed(snapshot: StorageSnapshot, name: string): Key {
-  const exact = snapshot.findKey(name)
+  const exact = snapshot.findKey(name) ?? findXksKey(snapshot, name)
   if (exact) return exact
   const named = [...snapshot.allKeys()].filter(({ keyId }) => keyId === name)
   const [only] = named
   if (!only) throw new Error(`there is no key ${name}; see: hsm-bridge key list`)
   if (named.length > 1) throw new Error(`${named.length} keys have the id ${name}; name the ARN`)
   return only
+}
+
+/** An external key by `store/key`. */
+export function findXksKey(snapshot: StorageSnapshot, name: string): Key | undefined {
+  const [storeName = '', externalKeyId = ''] = name.split('/')
+  return snapshot.findExternalKey(storeName, externalKeyId)
 }
 
 export function isoTime(epochMs: number): string {

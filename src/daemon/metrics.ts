@@ -1,4 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { FaceMetrics } from '../http/face-metrics.ts'
 import type { TokenPoolStatus } from '../token/token-pool.ts'
 
 /** Whether a lane pool serves, as one number per state that it can be in. */
@@ -8,19 +9,9 @@ const ROLES = ['hot', 'spare', 'cold'] as const
 /** What Prometheus may read. No key id, account or caller is a label: their number has no bound. */
 export class Metrics {
   readonly #registry = new Registry()
-  readonly #requests = new Counter({
-    name: 'hsm_bridge_requests_total',
-    help: 'Requests to the KMS face.',
-    labelNames: ['operation', 'outcome'],
-    registers: [this.#registry],
-  })
-  readonly #seconds = new Histogram({
-    name: 'hsm_bridge_request_seconds',
-    help: 'Time from the first byte read to the answer written.',
-    labelNames: ['operation'],
-    buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 1, 5],
-    registers: [this.#registry],
-  })
+  /** The hooks of the faces: once per request, after the answer. */
+  readonly kms = traffic(this.#registry, 'hsm_bridge', 'KMS')
+  readonly xks = traffic(this.#registry, 'hsm_bridge_xks', 'XKS')
   readonly #notices = new Counter({
     name: 'hsm_bridge_warnings_total',
     help: 'Things that the key rules want an operator to look at, such as a material near its encryption limit; see the log.',
@@ -92,12 +83,6 @@ export class Metrics {
     })
   }
 
-  /** The hook of the faces: once per request, after the answer. */
-  observe(operation: string, outcome: string, seconds: number): void {
-    this.#requests.inc({ operation, outcome })
-    this.#seconds.observe({ operation }, seconds)
-  }
-
   noteNotice(): void {
     this.#notices.inc()
   }
@@ -109,5 +94,27 @@ export class Metrics {
 
   text(): Promise<string> {
     return this.#registry.metrics()
+  }
+}
+
+function traffic(registry: Registry, prefix: string, face: string): FaceMetrics {
+  const requests = new Counter({
+    name: `${prefix}_requests_total`,
+    help: `Requests to the ${face} face.`,
+    labelNames: ['operation', 'outcome'],
+    registers: [registry],
+  })
+  const took = new Histogram({
+    name: `${prefix}_request_seconds`,
+    help: 'Time from the first byte read to the answer written.',
+    labelNames: ['operation'],
+    buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 1, 5],
+    registers: [registry],
+  })
+  return {
+    observe(operation, outcome, seconds) {
+      requests.inc({ operation, outcome })
+      took.observe({ operation }, seconds)
+    },
   }
 }

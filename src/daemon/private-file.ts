@@ -63,6 +63,27 @@ export function writePrivateFile(path: string, content: string | Uint8Array): vo
   syncDirectory(dirname(path))
 }
 
+/** As `writePrivateFile`, but never over a file that exists. Throws Error in words. */
+export function writeNewPrivateFile(path: string, content: string): void {
+  const file = openNew(path)
+  try {
+    writeSync(file, content)
+    fsyncSync(file)
+  } finally {
+    closeSync(file)
+  }
+  syncDirectory(dirname(path))
+}
+
+function openNew(path: string): number {
+  try {
+    return openSync(path, 'wx', 0o600)
+  } catch (error) {
+    const code = codeOf(error)
+    throw new Error(code === 'EEXIST' ? `${path} exists already` : `cannot write ${path} (${code})`)
+  }
+}
+
 /** Makes the directory with mode 0700; one that exists must already be ours and closed to others. */
 export function makePrivateDirectory(path: string, option: string): void {
   const made = mkdirSync(path, { recursive: true, mode: 0o700 })

@@ -1,10 +1,12 @@
 import * as z from 'zod'
 import { Sensitive } from '../bytes/sensitive.ts'
 import type { KmsService } from '../kms/create-kms.ts'
-import { accountId, region } from './config-schema.ts'
+import { accountId } from './config-schema.ts'
 import type { Installation } from './installation.ts'
 import { ADMINISTRATOR_POLICY, putPrincipal, USER_NAME } from './principal.ts'
 import { readPrivateFile } from './private-file.ts'
+import { region } from './xks-config.ts'
+import { seedXksKeys, seedXksStores, xksSeedSchema } from './xks-seed.ts'
 import { parseYamlDocument } from './yaml-document.ts'
 
 /** A policy as JSON text, or written out in YAML. */
@@ -43,10 +45,16 @@ const key = z.strictObject({
 })
 
 export const SEED_SCHEMA = z.strictObject({
-  accounts: z.record(
-    accountId,
-    z.strictObject({ principals: z.array(principal).default([]), keys: z.array(key).default([]) }),
-  ),
+  accounts: z
+    .record(
+      accountId,
+      z.strictObject({
+        principals: z.array(principal).default([]),
+        keys: z.array(key).default([]),
+      }),
+    )
+    .default({}),
+  xks: xksSeedSchema(policy).optional(),
 })
 
 export type Seed = z.output<typeof SEED_SCHEMA>
@@ -56,7 +64,7 @@ export function readSeed(file: string): Seed {
   return parseYamlDocument(readPrivateFile(file, 'seed'), file, SEED_SCHEMA)
 }
 
-/** Principals need no token; putting them again changes what differs, and nothing else. */
+/** Principals, external key stores and their credentials need no token; putting them again changes what differs, and nothing else. */
 export async function seedPrincipals(installation: Installation, seed: Seed): Promise<void> {
   for (const [account, { principals }] of Object.entries(seed.accounts)) {
     for (const { name, accessKeyId, secretAccessKey, administrator, policies } of principals) {
@@ -77,11 +85,12 @@ export async function seedPrincipals(installation: Installation, seed: Seed): Pr
       })
     }
   }
+  if (seed.xks) await seedXksStores(installation, seed.xks)
 }
 
 /** Keys that do not exist yet get their material made in the token; keys and aliases that exist stay as they are. */
 export async function seedKeys(
-  { config }: Pick<Installation, 'config'>,
+  installation: Installation,
   kms: Pick<KmsService, 'seedKey' | 'seedAlias'>,
   seed: Seed,
 ): Promise<void> {
@@ -90,11 +99,12 @@ export async function seedKeys(
       const { arn } = await kms.seedKey({
         keyId,
         accountId: account,
-        region: where ?? config.region,
+        region: where ?? installation.config.region,
         description,
         policy: document,
       })
       for (const aliasName of aliases) await kms.seedAlias(aliasName, arn)
     }
   }
+  if (seed.xks) await seedXksKeys(installation, seed.xks)
 }

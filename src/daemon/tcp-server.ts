@@ -1,3 +1,4 @@
+import { chmodSync, existsSync, lstatSync, rmSync } from 'node:fs'
 import type { Server, ServerResponse } from 'node:http'
 import { type AddressInfo, Server as NetServer } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -29,6 +30,23 @@ export async function listenOn(
     server.listen(address.port, address.host, resolve)
   })
   return { host: address.host, port: (server.address() as AddressInfo).port }
+}
+
+/**
+ * Listens on a unix socket that only our own user may use. Whoever calls holds the state lock: a socket there is a leftover. Throws
+ * ConfigError naming the option.
+ */
+export async function listenOnSocket(server: Server, path: string, option: string): Promise<void> {
+  if (existsSync(path) && !lstatSync(path).isSocket())
+    throw new ConfigError(option, `${path} exists and is no socket`)
+  rmSync(path, { force: true })
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) =>
+      reject(new ConfigError(option, `cannot listen on ${path} (${codeOf(cause)})`, { cause })),
+    )
+    server.listen(path, resolve)
+  })
+  chmodSync(path, 0o600)
 }
 
 /**

@@ -1,9 +1,9 @@
 import type { NormalizedSchema } from '@smithy/core/schema'
+import { parseStrictJson } from '../bytes/strict-json.ts'
 import type { OperationName } from '../kms/operation-names.ts'
-import { type Reader, readerOf } from './json-reader.ts'
+import { notJson, type Reader, readerOf } from './json-reader.ts'
 import { type Writer, writerOf } from './json-writer.ts'
 import { OPERATION_SCHEMAS } from './operation-schemas.ts'
-import { parseStrictJson } from './strict-json.ts'
 import { camelName, type Structure } from './structure.ts'
 
 /**
@@ -14,7 +14,9 @@ import { camelName, type Structure } from './structure.ts'
  * trusts its service, it passes a number for a string, forgives Base64 and drops null entries of a map.
  */
 export function decodeRequest(operation: OperationName, body: Buffer): Structure {
-  return codecOf(operation).read(parseStrictJson(body)) as Structure
+  const json = parseStrictJson(body)
+  if (json === undefined) throw notJson()
+  return codecOf(operation).read(json) as Structure
 }
 
 /** The reply as AWS would write it; undefined members are left out. An operation without output has an empty body (KMS-5). */

@@ -2,7 +2,6 @@ import type { NormalizedSchema } from '@smithy/core/schema'
 import { parseBase64 } from '../bytes/base64.ts'
 import { KmsError } from '../kms/kms-error.ts'
 import { camelName, type Structure } from './structure.ts'
-import { notJson } from './strict-json.ts'
 
 /** Turns a parsed JSON value that is not null into ours. */
 export type Reader = (json: unknown) => unknown
@@ -117,4 +116,9 @@ function wrongScalar(json: unknown, wanted: string): KmsError {
 
 function expected(message: string): KmsError {
   return new KmsError('SerializationException', message)
+}
+
+/** A broken request body. AWS sends no message with it (KMS-2). */
+export function notJson(): KmsError {
+  return new KmsError('SerializationException')
 }

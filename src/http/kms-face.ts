@@ -11,18 +11,19 @@ import { type VerificationContext, verifySignature } from '../sigv4/verify-signa
 import type { AuditStep } from './audit-step.ts'
 import type { Clock } from './clock.ts'
 import { decodeRequest, encodeReply, wipeSensitive } from './codec.ts'
+import type { FaceLogger } from './face-logger.ts'
 import type { FaceMetrics } from './face-metrics.ts'
+import { HttpRefusal } from './http-refusal.ts'
 import { ReplyWriter } from './reply.ts'
 import { readBody } from './request-body.ts'
 import { factsOf } from './request-facts.ts'
 import type { Structure } from './structure.ts'
+import { UnderWay } from './under-way.ts'
 import { validateRequest } from './validator.ts'
-import { HttpRefusal, type WireError, wireError } from './wire-error.ts'
+import { KMS_DIALECT, wireError } from './wire-error.ts'
 
-/** Told of failures that are ours. Nothing of a body or a signature is ever in it. */
-export interface FaceLogger {
-  error(message: string, facts: Readonly<Record<string, unknown>>): void
-}
+/** The largest legal request is a policy of 131,072 characters; each of them written as `\u00e9` makes 768 KiB. */
+const MAX_BODY_BYTES = 1024 * 1024
 
 export interface KmsFaceParts {
   readonly kms: Kms
@@ -84,21 +85,20 @@ class KmsFace {
   readonly #parts: KmsFaceParts
   readonly #signatures: VerificationContext
   readonly #replies: ReplyWriter
-  readonly #idleWaiters: (() => void)[] = []
-  #underWay = 0
+  readonly #underWay = new UnderWay()
 
   constructor(parts: KmsFaceParts) {
     this.#parts = parts
     this.#signatures = verificationContext(parts)
-    this.#replies = new ReplyWriter(parts.clock)
+    this.#replies = new ReplyWriter(parts.clock, KMS_DIALECT)
   }
 
   /** Answers one call of an operation. Never rejects. */
   async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const exchange = new Exchange(request, this.#parts.clock)
-    this.#underWay += 1
+    this.#underWay.begin()
     try {
-      const body = await readBody(request)
+      const body = await readBody(request, MAX_BODY_BYTES)
       const caller = this.#authenticate(request, body) // first: a stranger learns nothing of what follows
       exchange.operation = requestedOperation(request)
       const reply = await this.#performAudited(exchange.operation, exchange, caller, body)
@@ -106,14 +106,12 @@ class KmsFace {
     } catch (error) {
       this.#answerError(response, exchange, error)
     } finally {
-      this.#underWay -= 1
-      if (this.#underWay === 0) for (const resolve of this.#idleWaiters.splice(0)) resolve()
+      this.#underWay.end()
     }
   }
 
   idle(): Promise<void> {
-    if (this.#underWay === 0) return Promise.resolve()
-    return new Promise((resolve) => this.#idleWaiters.push(resolve))
+    return this.#underWay.idle()
   }
 
   /** Answers what is no call of an operation. */
@@ -183,8 +181,7 @@ class KmsFace {
     const { facts, operation, startedAt } = exchange
     const { requestId } = facts
     const answer = wireError(error, requestId)
-    const extra = extraHeaders(answer)
-    this.#replies.send(response, { ...answer, requestId, ...(extra && { extra }) })
+    this.#replies.send(response, { ...answer, requestId })
     this.#parts.metrics?.observe(operation ?? 'none', answer.type, secondsSince(startedAt))
     if (answer.status >= 500) {
       this.#parts.logger.error('request failed', { requestId, operation, code: answer.type, error })
@@ -221,15 +218,6 @@ function emptyTrail(): AuditTrail {
     readOnly: false,
     eventId: undefined,
   }
-}
-
-const EXTRA_HEADERS: ReadonlyMap<number, Readonly<Record<string, string>>> = new Map([
-  [405, { Allow: 'POST' }],
-  [413, { Connection: 'close' }],
-])
-
-function extraHeaders({ status }: WireError): Readonly<Record<string, string>> | undefined {
-  return EXTRA_HEADERS.get(status)
 }
 
 function secondsSince(startedAt: number): number {

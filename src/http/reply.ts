@@ -1,7 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { Clock } from './clock.ts'
-
-const CONTENT_TYPE = 'application/x-amz-json-1.1'
+import type { FaceDialect } from './face-dialect.ts'
 
 /** One answer, whether Node writes it or we write it to a bare socket. */
 export interface Reply {
@@ -12,14 +11,22 @@ export interface Reply {
   readonly extra?: Readonly<Record<string, string>>
 }
 
+/** What a status brings along by itself. */
+const STATUS_HEADERS: ReadonlyMap<number, Readonly<Record<string, string>>> = new Map([
+  [405, { Allow: 'POST' }],
+  [413, { Connection: 'close' }],
+])
+
 /** Gives every answer the same head. Date is our clock's: an SDK whose own is off corrects itself by it. */
 export class ReplyWriter {
   readonly #clock: Clock
+  readonly #dialect: FaceDialect
   #second = -1
   #date = ''
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, dialect: FaceDialect) {
     this.#clock = clock
+    this.#dialect = dialect
   }
 
   send(response: ServerResponse, reply: Reply): void {
@@ -28,13 +35,14 @@ export class ReplyWriter {
     response.end(reply.body)
   }
 
-  headers({ requestId, body, extra }: Reply): Record<string, string | number> {
+  headers({ status, requestId, body, extra }: Reply): Record<string, string | number> {
     return {
-      'x-amzn-RequestId': requestId,
-      'Content-Type': CONTENT_TYPE,
+      [this.#dialect.requestIdHeader]: requestId,
+      'Content-Type': this.#dialect.contentType,
       'Content-Length': Buffer.byteLength(body),
       Date: this.#httpDate(),
       'Cache-Control': 'no-store',
+      ...STATUS_HEADERS.get(status),
       ...extra,
     }
   }

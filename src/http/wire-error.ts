@@ -1,28 +1,17 @@
 import { KMS_ERRORS, KmsError, type KmsErrorCode } from '../kms/kms-error.ts'
 import { SignatureError, type SignatureErrorCode } from '../sigv4/signature-error.ts'
+import type { FaceDialect, WireError } from './face-dialect.ts'
+import { HttpRefusal, type HttpRefusalCode } from './http-refusal.ts'
 
-/** What a face refuses before anything of KMS is reached. The names follow AWS's common errors, so that SDKs know them. */
-const HTTP_REFUSALS = {
-  NO_SUCH_PATH: { status: 404, type: 'UnknownOperationException' },
-  NOT_POST: { status: 405, type: 'UnknownOperationException' },
-  BODY_TOO_LARGE: { status: 413, type: 'RequestEntityTooLargeException' },
-  HEADERS_TOO_LARGE: { status: 431, type: 'RequestEntityTooLargeException' },
-  TOO_SLOW: { status: 408, type: 'RequestTimeoutException' }, // a name that the SDKs retry
-  EXPECTATION: { status: 417, type: 'SerializationException' },
-  NOT_HTTP: { status: 400, type: 'SerializationException' },
-} as const satisfies Record<string, { status: number; type: string }>
-
-export type HttpRefusalCode = keyof typeof HTTP_REFUSALS
-
-/** A request that HTTP alone is enough to refuse. */
-export class HttpRefusal extends Error {
-  readonly code: HttpRefusalCode
-
-  constructor(code: HttpRefusalCode) {
-    super(code)
-    this.name = 'HttpRefusal'
-    this.code = code
-  }
+/** The names follow AWS's common errors, so that SDKs know them. */
+const REFUSAL_TYPES: Record<HttpRefusalCode, string> = {
+  NO_SUCH_PATH: 'UnknownOperationException',
+  NOT_POST: 'UnknownOperationException',
+  BODY_TOO_LARGE: 'RequestEntityTooLargeException',
+  HEADERS_TOO_LARGE: 'RequestEntityTooLargeException',
+  TOO_SLOW: 'RequestTimeoutException', // a name that the SDKs retry
+  EXPECTATION: 'SerializationException',
+  NOT_HTTP: 'SerializationException',
 }
 
 // KMS answers all of these with status 400, and InvalidSignatureException also for a clock that is off: that name is in the
@@ -44,19 +33,10 @@ const CAPITAL_MESSAGE: ReadonlySet<string> = new Set([
   'SerializationException',
 ])
 
-/** An error as it leaves the house. `type` and `message` are also what audit and metrics are told. */
-export interface WireError {
-  readonly status: number
-  readonly type: string
-  readonly message: string
-  readonly body: string
-}
-
 /** Decides what a caller may learn of an error: of one that nobody foresaw, only the id to ask for. */
 export function wireError(error: unknown, requestId: string): WireError {
   if (error instanceof HttpRefusal) {
-    const { status, type } = HTTP_REFUSALS[error.code]
-    return wire(status, type)
+    return wire(error.status, REFUSAL_TYPES[error.code])
   }
   if (error instanceof SignatureError) {
     const type = SIGNATURE_EXCEPTIONS[error.code]
@@ -74,4 +54,11 @@ function wire(status: number, type: string, message?: string): WireError {
   const member = CAPITAL_MESSAGE.has(type) ? 'Message' : 'message'
   const body = JSON.stringify({ __type: type, [member]: message })
   return { status, type, message: message ?? '', body }
+}
+
+/** How the AWS KMS JSON 1.1 API answers. */
+export const KMS_DIALECT: FaceDialect = {
+  contentType: 'application/x-amz-json-1.1',
+  requestIdHeader: 'x-amzn-RequestId',
+  wireError,
 }

@@ -45,7 +45,7 @@ export function findSource(
   const blob = parseCiphertextBlob(input.ciphertextBlob)
   const material = snapshot.findMaterial(caller.region, blob.materialId)
   const key = material && snapshot.findKey(material.keyArn)
-  if (!key) throw unknownCiphertext()
+  if (!key || key.external) throw unknownCiphertext() // an external key is none of the KMS API
   trail.resources.push(key.arn)
   return { key, sealed: { blob, material } }
 }

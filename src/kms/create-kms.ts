@@ -46,6 +46,8 @@ export interface KmsService extends Kms {
   readonly deletion: KeyDeletion
   readonly rotation: KeyRotation
   readonly lastUses: LastUses
+  /** Counts the encryptions of every material, also of external keys. */
+  readonly budget: Pick<EncryptionBudget, 'spend'>
   /** Makes a key with a chosen id unless it exists; material is always made in the token. Throws KmsError. */
   seedKey(seed: Omit<NewKey, 'keySpec'>): Promise<Key>
   /** Makes an alias for an existing key unless there is one of that name, which stays as it is. Throws KmsError. */
@@ -64,6 +66,7 @@ export function createKms(parts: KmsParts): KmsService {
     deletion: new KeyDeletion(context, heartbeat),
     rotation: new KeyRotation(context),
     lastUses: context.lastUses,
+    budget: context.budget,
     perform: (request) => perform(context, request),
     seedKey: (seed) => seedKey(context, seed),
     seedAlias: (aliasName, arn) => seedAlias(context, aliasName, arn),
@@ -150,7 +153,8 @@ const OF_LATE_MS = 7 * 24 * 60 * 60 * 1000
 function reserveAhead({ storage, clock, lastUses, budget }: KmsContext): Promise<void> {
   const since = clock.now() - OF_LATE_MS
   const used = [...storage.snapshot.allKeys()].filter(
-    ({ arn, state }) => state === 'Enabled' && (lastUses.of(arn)?.at ?? 0) > since,
+    ({ arn, state, external }) =>
+      state === 'Enabled' && (external !== undefined || (lastUses.of(arn)?.at ?? 0) > since),
   )
   const current = used.map((key) =>
     storage.snapshot.findMaterial(key.region, key.currentMaterialId),
@@ -195,6 +199,13 @@ function warnOfLimit({ notify }: KmsContext, { keyArn, material }: KeyMaterial, 
 
 /** Somebody waits for an encryption, not for this: what fails here is told to the operator and tried with the next block. */
 async function rotateAtLimit(context: KmsContext, spent: KeyMaterial) {
+  const { keyArn } = spent
+  if (context.storage.snapshot.findKey(keyArn)?.external?.adopted)
+    return context.notify({
+      level: 'warn',
+      message: 'an adopted key nears the end of its encryptions and is not rotated by itself',
+      keyArn,
+    })
   try {
     const line = await rotateSpentMaterial(context, spent, (draft, key) =>
       recordServiceEvent(context, draft, key, 'RotateKey'),

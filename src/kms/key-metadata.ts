@@ -8,6 +8,7 @@ export type KeyMetadata = Camel<AwsKeyMetadata>
 
 /** A key as CreateKey and DescribeKey show it: exactly the members that AWS sends for such a key (KMS-15). */
 export function keyMetadata(key: Key): KeyMetadata {
+  if (key.origin !== 'AWS_KMS') throw new TypeError(`${key.arn} is no KMS key`)
   return {
     awsAccountId: key.accountId,
     keyId: key.keyId, // bare here, the ARN everywhere else (kms-facts 12)

@@ -53,6 +53,7 @@ export interface KeySnapshot {
   /** Aliases of one account in one region, sorted by name. */
   aliasesIn(accountId: string, region: string): readonly Alias[]
   allKeys(): Iterable<Key>
+  findExternalKey(storeName: string, externalKeyId: string): Key | undefined
   allMaterials(): Iterable<KeyMaterial>
   intents(): readonly Intent[]
   findTombstone(arn: string): Tombstone | undefined
@@ -68,6 +69,7 @@ export interface KeyDraft {
   findLastUse(keyArn: string): LastUse | undefined
   findAlias(arn: string): Alias | undefined
   aliasesOf(keyArn: string): readonly Alias[]
+  findExternalKey(storeName: string, externalKeyId: string): Key | undefined
 
   /** Adds a key, or replaces the one that `key` was copied from; its rowVersion is counted on by storage. */
   putKey(key: Key): Key

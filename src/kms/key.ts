@@ -1,3 +1,4 @@
+import type { ExternalFacts } from '../crypto/external-facts.ts'
 import type { Material, MaterialPlan } from '../crypto/key-custody.ts'
 import type { KeySpec } from './key-spec.ts'
 import type { KeyState } from './key-state.ts'
@@ -34,9 +35,15 @@ export interface LastUse {
   readonly requestId: string
 }
 
-/** A KMS key as storage keeps it. Immutable: a change is a new record, so whoever holds one sees one moment of the key (AT-Z09). */
+/**
+ * Account and region of the keys that are exposed over the XKS Proxy API. No caller of the KMS API is in either, so its lists,
+ * quotas and names never meet them.
+ */
+export const EXTERNAL_SCOPE = { accountId: '', region: 'xks' } as const
+
+/** A key as storage keeps it, be it a KMS key or an external one. Immutable: a change is a new record, so whoever holds one sees one moment of the key (AT-Z09). */
 export interface Key {
-  /** `arn:aws:kms:<region>:<account>:key/<id>`: the name that storage knows it by. */
+  /** `arn:aws:kms:<region>:<account>:key/<id>`, or of external keys `arn:hsm-bridge:xks:::key/<id>`: the name in storage. */
   readonly arn: string
   readonly keyId: string
   readonly accountId: string
@@ -44,7 +51,9 @@ export interface Key {
   readonly description: string
   readonly keySpec: KeySpec
   readonly keyUsage: 'ENCRYPT_DECRYPT'
-  readonly origin: 'AWS_KMS'
+  readonly origin: 'AWS_KMS' | 'XKS'
+  /** Of keys of origin XKS, and only of them. */
+  readonly external?: ExternalFacts
   readonly state: KeyState
   /** Epoch milliseconds. */
   readonly createdAt: number

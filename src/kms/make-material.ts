@@ -11,8 +11,11 @@ import type { TokenWriteLock } from './token-write-lock.ts'
 /** The facts of the key that new material is for. */
 export type MaterialOwner = Pick<
   Key,
-  'arn' | 'keyId' | 'accountId' | 'region' | 'keySpec' | 'keyUsage' | 'origin'
+  'arn' | 'keyId' | 'accountId' | 'region' | 'keySpec' | 'keyUsage' | 'origin' | 'external'
 >
+
+/** What making material works with. */
+export type MakingContext = Pick<KmsContext, 'storage' | 'custody' | 'clock' | 'notify'>
 
 /**
  * Makes material in the token and commits it together with whatever `commit` writes: intent, make and prove, commit (ARCH-D11).
@@ -21,7 +24,7 @@ export type MaterialOwner = Pick<
  * refuses by throwing is taken back.
  */
 export async function makeMaterial<T>(
-  context: KmsContext,
+  context: MakingContext,
   owner: MaterialOwner,
   purpose: MakeIntent['purpose'],
   check: (draft: KeyDraft) => void,
@@ -41,8 +44,9 @@ export async function makeMaterial<T>(
   }
 }
 
-async function commitMaterial<T>(
-  context: KmsContext,
+/** Commits what was made for an intent; what `commit` refuses by throwing is taken back. */
+export async function commitMaterial<T>(
+  context: MakingContext,
   lock: TokenWriteLock,
   material: Material,
   intent: MakeIntent,
@@ -69,13 +73,13 @@ async function commitMaterial<T>(
 }
 
 function writeIntent(
-  { storage, custody, clock }: KmsContext,
+  { storage, custody, clock }: MakingContext,
   { intentId, owner, purpose }: Pick<MakeIntent, 'intentId' | 'purpose'> & { owner: MaterialOwner },
   check: (draft: KeyDraft) => void,
 ): Promise<MakeIntent> {
   const plan = custody.plan()
   const createdAt = clock.now()
-  const { arn, keyId, accountId, region, keySpec, keyUsage, origin } = owner
+  const { arn, keyId, accountId, region, keySpec, keyUsage, origin, external } = owner
   return storage.change((draft) => {
     check(draft)
     const lineage = draft.nextLineage()
@@ -86,6 +90,7 @@ function writeIntent(
       keySpec,
       keyUsage,
       origin,
+      ...(external && { external }),
       lineage,
       createdAt,
     }
@@ -104,7 +109,7 @@ function writeIntent(
 }
 
 async function carryOut(
-  context: KmsContext,
+  context: MakingContext,
   lock: TokenWriteLock,
   intent: MakeIntent,
 ): Promise<Material> {
@@ -121,8 +126,8 @@ async function carryOut(
  * The names in the intent are ours, were chosen at random for it and never acknowledged, so their objects may go. The intent
  * goes only when the token shows none of them; else `reconcile` lists it (FM-F19, FM-F21).
  */
-async function takeBack(
-  { storage, custody, notify }: KmsContext,
+export async function takeBack(
+  { storage, custody, notify }: MakingContext,
   lock: TokenWriteLock,
   intent: MakeIntent,
 ): Promise<void> {
@@ -143,7 +148,7 @@ async function takeBack(
  * FM-F32, FM-F47: storage went away, or this process was stopped and the token taken over. What became of the last transaction
  * shows under a new lock: an intent that is still open was not committed, so what it made is nobody's.
  */
-async function giveUp(context: KmsContext, intentId: string): Promise<void> {
+async function giveUp(context: MakingContext, intentId: string): Promise<void> {
   const { storage, notify } = context
   try {
     await storage.withTokenWriteLock(async (lock) => {

@@ -1,6 +1,8 @@
 import type { Material, MaterialOrigin } from '../crypto/key-custody.ts'
 import { ROTATE_ENCRYPTIONS } from './encryption-budget.ts'
-import { type KeyMaterial, planOf } from './key.ts'
+import type { ExternalFacts } from '../crypto/external-facts.ts'
+import { externalKeyArn } from './external-keys.ts'
+import { EXTERNAL_SCOPE, type Key, type KeyMaterial, planOf } from './key.ts'
 import { keyArn } from './key-id.ts'
 import { isKeySpec } from './key-spec.ts'
 import type { Intent, KeyDraft } from './key-storage.ts'
@@ -13,7 +15,7 @@ export interface MaterialRecord {
 }
 
 export interface RebuildReport {
-  /** ARNs of keys that storage did not know, now Enabled under the default key policy. */
+  /** ARNs of keys that storage did not know, now Enabled under the default key policy; external ones wait for their store. */
   readonly keys: readonly string[]
   /** Materials that storage did not know. */
   readonly materials: readonly string[]
@@ -35,7 +37,7 @@ export function rebuildKeys(
     const { materialId } = record.material
     const arn = arnOf(record.origin)
     if (draft.findMaterial(record.origin.region, materialId)) continue
-    if (!isRebuildable(record.origin) || draft.findTombstone(arn)) {
+    if (!isRebuildable(draft, arn, record.origin) || draft.findTombstone(arn)) {
       report.skipped.push(materialId)
       continue
     }
@@ -49,8 +51,10 @@ export function rebuildKeys(
   return report
 }
 
-function adopt(draft: KeyDraft, arn: string, { material, origin }: MaterialRecord): void {
-  const { keyId, accountId, region, lineage, createdAt } = origin
+function adopt(draft: KeyDraft, arn: string, record: MaterialRecord): void {
+  const { material, origin } = record
+  const { region, lineage, createdAt } = origin
+  const known = draft.findKey(arn)
   const adopted: KeyMaterial = {
     keyArn: arn,
     region,
@@ -58,36 +62,62 @@ function adopt(draft: KeyDraft, arn: string, { material, origin }: MaterialRecor
     lineage,
     createdAt,
     // The token does not tell why a key was rotated, only when.
-    rotation: draft.findKey(arn) && { type: 'ON_DEMAND', at: createdAt },
+    rotation: known && { type: 'ON_DEMAND', at: createdAt },
     // ARCH-D7: nobody knows how many there were, but never more than up to here; the key rotates by itself at its next use.
     encryptionsReserved: ROTATE_ENCRYPTIONS,
   }
-  const known = draft.findKey(arn)
   const youngest = draft.materialsOf(arn).at(-1)
-  if (!known)
-    draft.putKey(
-      enabledKey(
-        {
-          arn,
-          keyId,
-          accountId,
-          region,
-          keySpec: 'SYMMETRIC_DEFAULT',
-          keyUsage: 'ENCRYPT_DECRYPT',
-          origin: 'AWS_KMS',
-        },
-        adopted,
-      ),
-    )
+  if (!known) draft.putKey(newKey(arn, origin, adopted))
   else if (!youngest || youngest.lineage < lineage)
     draft.putKey({ ...known, currentMaterialId: material.materialId })
   draft.putMaterial(adopted)
 }
 
-function arnOf({ region, accountId, keyId }: MaterialOrigin): string {
-  return keyArn(region, accountId, keyId)
+/**
+ * An external key is reached again as soon as there is a store of the name that its record tells; an operator makes or declares
+ * it, with new credentials, because those lie in no token.
+ */
+function newKey(arn: string, origin: MaterialOrigin, current: KeyMaterial): Key {
+  const { keyId, accountId, region, external } = origin
+  const owner = {
+    arn,
+    keyId,
+    accountId,
+    region,
+    keySpec: 'SYMMETRIC_DEFAULT',
+    keyUsage: 'ENCRYPT_DECRYPT',
+  } as const
+  if (!external) return enabledKey({ ...owner, origin: 'AWS_KMS' }, current)
+  return enabledKey({ ...owner, origin: 'XKS', external }, current, { policy: '' })
 }
 
-function isRebuildable({ keySpec, keyUsage, origin }: MaterialOrigin): boolean {
-  return isKeySpec(keySpec) && keyUsage === 'ENCRYPT_DECRYPT' && origin === 'AWS_KMS'
+function arnOf({ region, accountId, keyId, origin }: MaterialOrigin): string {
+  return origin === 'XKS' ? externalKeyArn(keyId) : keyArn(region, accountId, keyId)
+}
+
+function isRebuildable(draft: KeyDraft, arn: string, origin: MaterialOrigin): boolean {
+  if (!isKeySpec(origin.keySpec) || origin.keyUsage !== 'ENCRYPT_DECRYPT') return false
+  return origin.origin === 'XKS'
+    ? isExternal(origin) && mayBear(draft, arn, origin.external)
+    : origin.origin === 'AWS_KMS' && origin.external === undefined
+}
+
+/** A record says what a version of ours wrote, though maybe not this one. */
+function isExternal(
+  origin: MaterialOrigin,
+): origin is MaterialOrigin & { readonly external: ExternalFacts } {
+  const { accountId, region, external } = origin
+  return (
+    accountId === EXTERNAL_SCOPE.accountId &&
+    region === EXTERNAL_SCOPE.region &&
+    typeof external?.storeName === 'string' &&
+    typeof external.externalKeyId === 'string' &&
+    Array.isArray(external.keyUsage)
+  )
+}
+
+/** XKS U-05: one name stands for one key. */
+function mayBear(draft: KeyDraft, arn: string, { storeName, externalKeyId }: ExternalFacts) {
+  const bearer = draft.findExternalKey(storeName, externalKeyId)
+  return bearer === undefined || bearer.arn === arn
 }

@@ -97,7 +97,7 @@ export class RequestQuotas {
 }
 
 /** Fills steadily up to its capacity; each request takes one token out. */
-class TokenBucket {
+export class TokenBucket {
   readonly #perMs: number
   readonly #capacity: number
   #tokens: number

@@ -5,7 +5,7 @@ import { assertState } from './key-state.ts'
 import type { KeyDraft } from './key-storage.ts'
 import type { KmsContext } from './kms-context.ts'
 import { KmsError } from './kms-error.ts'
-import { makeMaterial } from './make-material.ts'
+import { type MakingContext, makeMaterial } from './make-material.ts'
 import { followingSchedule, isRotationDue } from './rotation-schedule.ts'
 
 const MOST_ON_DEMAND_ROTATIONS = 25 // KMS-45
@@ -82,6 +82,17 @@ export function rotateDueKey<T>(
   })
 }
 
+/** An operator's word: the external key encrypts under new material from now on, made by us also where the first was adopted. */
+export function rotateExternalKey(context: MakingContext, key: Key): Promise<Key> {
+  return rotate(
+    context,
+    key,
+    'ON_DEMAND',
+    () => undefined,
+    (_draft, rotated) => rotated,
+  )
+}
+
 /** KMS-26: existence, then state, then what the key allows. */
 export function assertRotatable(
   context: KmsContext,
@@ -106,7 +117,7 @@ function conflict(arn: string): KmsError {
 }
 
 function rotate<T>(
-  context: KmsContext,
+  context: MakingContext,
   key: Key,
   type: RotationType,
   check: (latest: Key | undefined) => void,

@@ -25,7 +25,8 @@ export interface TokenInfo {
   readonly serial: string
   readonly manufacturer: string
   readonly model: string
-  /** `major.minor` */
+  /** Versions, `major.minor`. */
+  readonly hardware: string
   readonly firmware: string
   readonly initialized: boolean
   readonly loginRequired: boolean
@@ -251,13 +252,13 @@ function assertNotReplaceable(modulePath: string): void {
 
 function readTokenInfo(native: NativeTokenInfo): TokenInfo {
   const has = (flag: keyof typeof TOKEN_FLAGS): boolean => (native.flags & TOKEN_FLAGS[flag]) !== 0
-  const { major, minor } = native.firmwareVersion
   return {
     label: unpadded(native.label),
     serial: unpadded(native.serialNumber),
     manufacturer: unpadded(native.manufacturerID),
     model: unpadded(native.model),
-    firmware: `${major}.${minor}`,
+    hardware: versionText(native.hardwareVersion),
+    firmware: versionText(native.firmwareVersion),
     initialized: has('initialized'),
     loginRequired: has('loginRequired'),
     userPinInitialized: has('userPinInitialized'),
@@ -266,6 +267,10 @@ function readTokenInfo(native: NativeTokenInfo): TokenInfo {
     userPinLocked: has('userPinLocked'),
     maxSessions: NO_SESSION_LIMIT.has(native.maxSessionCount) ? undefined : native.maxSessionCount,
   }
+}
+
+function versionText({ major, minor }: NativeTokenInfo['hardwareVersion']): string {
+  return `${major}.${minor}`
 }
 
 /** Fields are padded with blanks; some modules pad with NUL. */

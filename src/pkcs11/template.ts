@@ -120,10 +120,16 @@ export function assertNeverLeaves(attributes: CustodyAttributes): void {
   assertNoLies(attributes, NEVER_LEAVES)
 }
 
-/** The same for a session copy of such a key: it is no token object, and it was copied, not made. */
-export function assertCopyNeverLeaves(attributes: CustodyAttributes): void {
+/**
+ * The same for a session copy of such a key: it is no token object, and it was copied, not made. An adopted key may have a past
+ * outside (`isAdopted`); the copy of one must be safe now all the same.
+ */
+export function assertCopyNeverLeaves(attributes: CustodyAttributes, isAdopted = false): void {
   const rows = NEVER_LEAVES.filter(({ field }) => field !== 'token' && field !== 'local')
-  assertNoLies(attributes, rows)
+  assertNoLies(
+    attributes,
+    rows.filter(({ history }) => !history || !isAdopted),
+  )
   if (attributes.token) throw new CustodyError('TOKEN_LIED', 'the token kept a session copy')
 }
 

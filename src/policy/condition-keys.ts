@@ -1,3 +1,5 @@
+import type { PolicyKind } from './compiled-policy.ts'
+
 export type ConditionType = 'string' | 'arn' | 'boolean' | 'ip' | 'numeric'
 
 /** What is known of a condition key. */
@@ -41,6 +43,18 @@ const CONDITION_KEYS = {
   'kms:viaservice': { type: 'string' },
 } as const satisfies Record<string, ConditionKey>
 
+/** Every key of an xks policy, and none of the others': AWS KMS hands on no more than this. */
+const XKS_CONDITION_KEYS = {
+  'xks:kmskeyaccount': { type: 'string' },
+  'xks:kmskeyarn': { type: 'arn' },
+  'xks:kmskeyregion': { type: 'string' },
+  'xks:kmsoperation': { type: 'string' },
+  'xks:principalarn': { type: 'arn' }, // or `AWS Internal`, or the name of a service
+  'xks:sourcevpc': { type: 'string' },
+  'xks:sourcevpce': { type: 'string' },
+  'xks:viaservice': { type: 'string' },
+} as const satisfies Record<string, ConditionKey>
+
 /** Keys that end in a name of the caller's choice. */
 const KEY_FAMILIES = {
   'aws:requesttag/': { type: 'string', refusesForAllValues: true },
@@ -52,7 +66,11 @@ const KEY_FAMILIES = {
  * What is known of the key, by its lower-cased name. The name after the colon or slash is part of the key
  * and so its case does not count either; only values may be case-sensitive (AWS KMS, Developer Guide).
  */
-export function findConditionKey(lowerName: string): ConditionKey | undefined {
+export function findConditionKey(lowerName: string, kind: PolicyKind): ConditionKey | undefined {
+  if (kind === 'xks')
+    return Object.hasOwn(XKS_CONDITION_KEYS, lowerName)
+      ? XKS_CONDITION_KEYS[lowerName as keyof typeof XKS_CONDITION_KEYS]
+      : undefined
   if (Object.hasOwn(CONDITION_KEYS, lowerName))
     return CONDITION_KEYS[lowerName as keyof typeof CONDITION_KEYS]
   const family = Object.entries(KEY_FAMILIES).find(

@@ -1,3 +1,4 @@
+import type { PolicyKind } from './compiled-policy.ts'
 import { type ConditionKey, findConditionKey } from './condition-keys.ts'
 import { type ConditionOperator, findConditionOperator } from './condition-operators.ts'
 import { quoted, refuse } from './policy-error.ts'
@@ -20,18 +21,25 @@ interface OperatorName {
 /** Compiles a Condition element: every operator and every key in it must hold. Throws PolicyError. */
 export function compileCondition(
   element: Json | undefined,
+  kind: PolicyKind,
   effect: Effect,
   where: string,
 ): Condition {
   if (element === undefined) return () => true
   if (!isObject(element)) return refuse(where, 'must be an object')
   const tests = Object.entries(element).flatMap(([operator, keys]) =>
-    compileOperator(operator, keys, effect, `${where}[${quoted(operator)}]`),
+    compileOperator(operator, keys, kind, effect, `${where}[${quoted(operator)}]`),
   )
   return (context) => tests.every((test) => test(context))
 }
 
-function compileOperator(operator: string, keys: Json, effect: Effect, where: string): Condition[] {
+function compileOperator(
+  operator: string,
+  keys: Json,
+  kind: PolicyKind,
+  effect: Effect,
+  where: string,
+): Condition[] {
   const name = readOperatorName(operator, where)
   if (!isObject(keys) || Object.keys(keys).length === 0)
     return refuse(where, 'must be an object with condition keys')
@@ -41,7 +49,9 @@ function compileOperator(operator: string, keys: Json, effect: Effect, where: st
     if (seen.has(lowerKey)) refuse(where, `the condition key ${quoted(key)} occurs twice`)
     seen.add(lowerKey)
     const here = `${where}[${quoted(key)}]`
-    return compileTest(name, lowerKey, readValues(values, here), effect, here)
+    const known = findConditionKey(lowerKey, kind)
+    if (known === undefined) return refuse(here, 'this condition key is not supported')
+    return compileTest(name, lowerKey, known, readValues(values, here), effect, here)
   })
 }
 
@@ -66,12 +76,11 @@ function readValues(element: Json, where: string): string[] {
 function compileTest(
   name: OperatorName,
   key: string,
+  known: ConditionKey,
   values: readonly string[],
   effect: Effect,
   where: string,
 ): Condition {
-  const known = findConditionKey(key)
-  if (known === undefined) return refuse(where, 'this condition key is not supported')
   if (name.base === 'Null') return compileNull(key, values, where)
 
   const operator = findConditionOperator(name.base)

@@ -4,8 +4,15 @@ import type { Key, KeyMaterial, LastUse, Tombstone } from '../kms/key.ts'
 import type { Intent } from '../kms/key-storage.ts'
 import { byAliasName } from './alias-index.ts'
 import type { Change, Instance } from './change.ts'
+import { StorageError } from './storage-error.ts'
 import { materialName, withMaterial } from './memory-snapshot.ts'
-import type { PrincipalRecord, StorageDraft, StorageSnapshot } from './storage.ts'
+import type {
+  PrincipalRecord,
+  StorageDraft,
+  StorageSnapshot,
+  XksCredentialRecord,
+  XksStoreRecord,
+} from './storage.ts'
 
 /** What a draft reads from: the committed state, or a draft that will be committed before it in the same transaction. */
 export type Ground = Pick<
@@ -18,6 +25,11 @@ export type Ground = Pick<
   | 'findAlias'
   | 'aliasesOf'
   | 'findPrincipal'
+  | 'findExternalKey'
+  | 'findXksStore'
+  | 'findXksStoreAt'
+  | 'findXksCredential'
+  | 'hasExternalKeys'
   | 'lineage'
 >
 
@@ -33,6 +45,10 @@ export class ChangeDraft implements StorageDraft {
   readonly #lastUses = new Map<string, LastUse>()
   readonly #aliases = new Map<string, Alias | undefined>()
   readonly #principals = new Map<string, PrincipalRecord | undefined>()
+  /** By store and name in it: no name of a store holds a slash. */
+  readonly #externalKeys = new Map<string, Key | undefined>()
+  readonly #xksStores = new Map<string, XksStoreRecord | undefined>()
+  readonly #xksCredentials = new Map<string, XksCredentialRecord | undefined>()
 
   constructor(ground: Ground) {
     this.#ground = ground
@@ -84,12 +100,45 @@ export class ChangeDraft implements StorageDraft {
       : this.#ground.findPrincipal(accessKeyId)
   }
 
+  findExternalKey(storeName: string, externalKeyId: string): Key | undefined {
+    const name = `${storeName}/${externalKeyId}`
+    return this.#externalKeys.has(name)
+      ? this.#externalKeys.get(name)
+      : this.#ground.findExternalKey(storeName, externalKeyId)
+  }
+
+  hasExternalKeys(storeName: string): boolean {
+    const mine = [...this.#externalKeys.values()].some(
+      (key) => key?.external?.storeName === storeName,
+    )
+    return mine || this.#ground.hasExternalKeys(storeName)
+  }
+
+  findXksStore(name: string): XksStoreRecord | undefined {
+    return this.#xksStores.has(name) ? this.#xksStores.get(name) : this.#ground.findXksStore(name)
+  }
+
+  findXksStoreAt(uriPathPrefix: string): XksStoreRecord | undefined {
+    const mine = [...this.#xksStores.values()].find((it) => it?.uriPathPrefix === uriPathPrefix)
+    if (mine) return mine
+    const before = this.#ground.findXksStoreAt(uriPathPrefix)
+    return before && !this.#xksStores.has(before.name) ? before : undefined
+  }
+
+  findXksCredential(accessKeyId: string): XksCredentialRecord | undefined {
+    const credential = this.#xksCredentials.has(accessKeyId)
+      ? this.#xksCredentials.get(accessKeyId)
+      : this.#ground.findXksCredential(accessKeyId)
+    return credential && this.findXksStore(credential.storeName) ? credential : undefined
+  }
+
   putKey(key: Key): Key {
     const latest = this.findKey(key.arn)
     if (latest && latest.rowVersion !== key.rowVersion)
       throw new TypeError(`a change of ${key.arn} was made from an older record of it`) // FM-F27
     const next = { ...key, rowVersion: (latest?.rowVersion ?? 0) + 1 }
     this.#keys.set(key.arn, next)
+    this.#noteExternal(key, next)
     this.changes.push({ kind: 'key', key: next })
     return next
   }
@@ -125,6 +174,7 @@ export class ChangeDraft implements StorageDraft {
     for (const { material } of this.materialsOf(arn))
       this.#materials.set(materialName(region, material.materialId), undefined)
     this.#materialsByKey.set(arn, [])
+    this.#noteExternal(this.findKey(arn), undefined)
     this.#keys.set(arn, undefined)
     this.#tombstones.set(arn, tombstone)
     this.changes.push({ kind: 'bury', tombstone })
@@ -167,12 +217,43 @@ export class ChangeDraft implements StorageDraft {
     this.changes.push({ kind: 'drop-principal', accessKeyId })
   }
 
+  putXksStore(store: XksStoreRecord): void {
+    const holder = this.findXksStoreAt(store.uriPathPrefix)
+    if (holder && holder.name !== store.name)
+      throw new StorageError(
+        `the URI path prefix '${store.uriPathPrefix}' belongs to the store ${holder.name}`,
+      )
+    const isNew = this.findXksStore(store.name) === undefined
+    this.#xksStores.set(store.name, store)
+    this.changes.push({ kind: 'xks-store', store, isNew })
+  }
+
+  removeXksStore(name: string): void {
+    this.#xksStores.set(name, undefined)
+    this.changes.push({ kind: 'drop-xks-store', name })
+  }
+
+  putXksCredential(credential: XksCredentialRecord): void {
+    this.#xksCredentials.set(credential.accessKeyId, credential)
+    this.changes.push({ kind: 'xks-credential', credential })
+  }
+
+  removeXksCredential(accessKeyId: string): void {
+    this.#xksCredentials.set(accessKeyId, undefined)
+    this.changes.push({ kind: 'drop-xks-credential', accessKeyId })
+  }
+
   putAnchors(tokenSerial: string, anchors: unknown): void {
     this.changes.push({ kind: 'anchors', tokenSerial, anchors })
   }
 
   putLoginLatch(tokenSerial: string, latch: unknown): void {
     this.changes.push({ kind: 'latch', tokenSerial, latch })
+  }
+
+  #noteExternal(key: Key | undefined, next: Key | undefined): void {
+    if (key?.external)
+      this.#externalKeys.set(`${key.external.storeName}/${key.external.externalKeyId}`, next)
   }
 
   #setInstance(instance: Partial<Instance>): void {

@@ -2,7 +2,7 @@ import type { Alias } from '../kms/alias.ts'
 import type { AuditLine } from '../kms/audit-trail.ts'
 import type { Key, KeyMaterial, LastUse, Tombstone } from '../kms/key.ts'
 import type { Intent } from '../kms/key-storage.ts'
-import type { PrincipalRecord } from './storage.ts'
+import type { PrincipalRecord, XksCredentialRecord, XksStoreRecord } from './storage.ts'
 
 /** One thing that a transaction writes. The same list goes to the database and, after the commit, into the snapshot. */
 export type Change =
@@ -16,6 +16,10 @@ export type Change =
   | { readonly kind: 'drop-intent'; readonly intentId: string }
   | { readonly kind: 'principal'; readonly principal: PrincipalRecord; readonly isNew: boolean }
   | { readonly kind: 'drop-principal'; readonly accessKeyId: string }
+  | { readonly kind: 'xks-store'; readonly store: XksStoreRecord; readonly isNew: boolean }
+  | { readonly kind: 'drop-xks-store'; readonly name: string }
+  | { readonly kind: 'xks-credential'; readonly credential: XksCredentialRecord }
+  | { readonly kind: 'drop-xks-credential'; readonly accessKeyId: string }
   | { readonly kind: 'anchors'; readonly tokenSerial: string; readonly anchors: unknown }
   | { readonly kind: 'latch'; readonly tokenSerial: string; readonly latch: unknown }
   | { readonly kind: 'instance'; readonly instance: Partial<Instance> }

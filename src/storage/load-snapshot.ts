@@ -3,12 +3,15 @@ import type { Change } from './change.ts'
 import { MemorySnapshot } from './memory-snapshot.ts'
 import {
   aliasOf,
+  externalFactsOf,
   intentOf,
   keyOf,
   lastUseOf,
   materialOf,
   principalOf,
   tombstoneOf,
+  xksCredentialOf,
+  xksStoreOf,
 } from './rows.ts'
 import type { Tables } from './tables.ts'
 
@@ -26,16 +29,20 @@ export async function loadSnapshot(db: Kysely<Tables>): Promise<MemorySnapshot> 
 
 async function everything(db: Kysely<Tables>): Promise<readonly Change[]> {
   const keys = await db.selectFrom('kms_key').selectAll().execute()
+  const externalKeys = await db.selectFrom('xks_key').selectAll().execute()
+  const external = new Map(externalKeys.map((row) => [row.key_arn, externalFactsOf(row)]))
   const materials = await db.selectFrom('key_material').selectAll().execute()
   const lastUses = await db.selectFrom('key_last_use').selectAll().execute()
   const aliases = await db.selectFrom('kms_alias').selectAll().execute()
   const intents = await db.selectFrom('intent').selectAll().orderBy('created_at').execute()
   const tombstones = await db.selectFrom('tombstone').selectAll().execute()
   const principals = await db.selectFrom('principal').selectAll().execute()
+  const xksStores = await db.selectFrom('xks_store').selectAll().execute()
+  const xksCredentials = await db.selectFrom('xks_credential').selectAll().execute()
   const anchors = await db.selectFrom('token_anchor').selectAll().execute()
   const latches = await db.selectFrom('login_latch').selectAll().execute()
   return [
-    ...keys.map((row) => ({ kind: 'key', key: keyOf(row) }) as const),
+    ...keys.map((row) => ({ kind: 'key', key: keyOf(row, external.get(row.arn)) }) as const),
     ...materials.map(
       (row) => ({ kind: 'material', material: materialOf(row), isNew: false }) as const,
     ),
@@ -47,6 +54,12 @@ async function everything(db: Kysely<Tables>): Promise<readonly Change[]> {
     ...tombstones.map((row) => ({ kind: 'bury', tombstone: tombstoneOf(row) }) as const),
     ...principals.map(
       (row) => ({ kind: 'principal', principal: principalOf(row), isNew: false }) as const,
+    ),
+    ...xksStores.map(
+      (row) => ({ kind: 'xks-store', store: xksStoreOf(row), isNew: false }) as const,
+    ),
+    ...xksCredentials.map(
+      (row) => ({ kind: 'xks-credential', credential: xksCredentialOf(row) }) as const,
     ),
     ...anchors.map(
       (row) =>

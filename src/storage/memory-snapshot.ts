@@ -3,7 +3,13 @@ import type { Key, KeyMaterial, LastUse, Tombstone } from '../kms/key.ts'
 import type { Intent } from '../kms/key-storage.ts'
 import { AliasIndex } from './alias-index.ts'
 import type { Change, Instance } from './change.ts'
-import type { PrincipalRecord, StorageSnapshot } from './storage.ts'
+import type {
+  PrincipalRecord,
+  StorageSnapshot,
+  XksCredentialRecord,
+  XksStoreRecord,
+} from './storage.ts'
+import { XksIndex } from './xks-index.ts'
 
 /** Everything that the database holds, in memory (ARCH-D12): reads never touch the database. Changed by commits only. */
 export class MemorySnapshot implements StorageSnapshot {
@@ -19,6 +25,7 @@ export class MemorySnapshot implements StorageSnapshot {
   readonly #tombstones = new Map<string, Tombstone>()
   readonly #lastUses = new Map<string, LastUse>()
   readonly #principals = new Map<string, PrincipalRecord>()
+  readonly #xks = new XksIndex()
   readonly #anchors = new Map<string, unknown>()
   readonly #latches = new Map<string, unknown>()
 
@@ -108,6 +115,38 @@ export class MemorySnapshot implements StorageSnapshot {
     return this.#principals.values()
   }
 
+  findExternalKey(storeName: string, externalKeyId: string): Key | undefined {
+    return this.#xks.findKey(storeName, externalKeyId)
+  }
+
+  externalKeysOf(storeName: string): Iterable<Key> {
+    return this.#xks.keysOf(storeName)
+  }
+
+  hasExternalKeys(storeName: string): boolean {
+    return !this.#xks.keysOf(storeName)[Symbol.iterator]().next().done
+  }
+
+  findXksStore(name: string): XksStoreRecord | undefined {
+    return this.#xks.findStore(name)
+  }
+
+  findXksStoreAt(uriPathPrefix: string): XksStoreRecord | undefined {
+    return this.#xks.findStoreAt(uriPathPrefix)
+  }
+
+  allXksStores(): Iterable<XksStoreRecord> {
+    return this.#xks.allStores()
+  }
+
+  findXksCredential(accessKeyId: string): XksCredentialRecord | undefined {
+    return this.#xks.findCredential(accessKeyId)
+  }
+
+  allXksCredentials(): Iterable<XksCredentialRecord> {
+    return this.#xks.allCredentials()
+  }
+
   findAnchors(tokenSerial: string): unknown {
     return this.#anchors.get(tokenSerial)
   }
@@ -149,6 +188,14 @@ export class MemorySnapshot implements StorageSnapshot {
       case 'drop-principal':
         this.#principals.delete(change.accessKeyId)
         return
+      case 'xks-store':
+        return this.#xks.putStore(change.store)
+      case 'drop-xks-store':
+        return this.#xks.removeStore(change.name)
+      case 'xks-credential':
+        return this.#xks.putCredential(change.credential)
+      case 'drop-xks-credential':
+        return this.#xks.removeCredential(change.accessKeyId)
       case 'anchors':
         this.#anchors.set(change.tokenSerial, change.anchors)
         return
@@ -166,6 +213,7 @@ export class MemorySnapshot implements StorageSnapshot {
 
   #putKey(key: Key): void {
     this.#keys.set(key.arn, key)
+    if (key.external) this.#xks.putKey(key)
     const name = scopeName(key)
     const scope = this.#scopes.get(name) ?? new Scope()
     this.#scopes.set(name, scope)
@@ -187,6 +235,7 @@ export class MemorySnapshot implements StorageSnapshot {
     for (const { material } of this.materialsOf(arn))
       this.#materials.delete(materialName(region, material.materialId))
     this.#materialsByKey.delete(arn)
+    this.#xks.removeKey(this.#keys.get(arn))
     this.#keys.delete(arn)
     this.#aliases.removeOf(arn)
     this.#lastUses.delete(arn)

@@ -10,6 +10,7 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   '0002-aliases': { up: aliases },
   '0003-rotation-and-last-use': { up: rotationAndLastUse },
   '0004-fleet': { up: fleet },
+  '0005-external-key-stores': { up: externalKeyStores },
 }
 
 async function foundation(db: Kysely<never>): Promise<void> {
@@ -161,5 +162,40 @@ async function fleet({ schema }: Kysely<never>): Promise<void> {
   await schema
     .alterTable('audit_outbox')
     .addColumn('daemon', 'varchar(512)', (column) => column.notNull().defaultTo(''))
+    .execute()
+}
+
+async function externalKeyStores({ schema }: Kysely<never>): Promise<void> {
+  await schema
+    .createTable('xks_store')
+    .addColumn('name', 'varchar(64)', (column) => column.primaryKey())
+    .addColumn('uri_path_prefix', 'varchar(128)', (column) => column.notNull().unique())
+    .addColumn('regions', 'text', (column) => column.notNull())
+    .addColumn('requests_per_second', 'double precision')
+    .addColumn('enabled', 'integer', (column) => column.notNull())
+    .addColumn('policy', 'text')
+    .addColumn('created_at', 'bigint', (column) => column.notNull())
+    .execute()
+  await schema
+    .createTable('xks_credential')
+    .addColumn('access_key_id', 'varchar(30)', (column) => column.primaryKey())
+    .addColumn('store_name', 'varchar(64)', (column) =>
+      column.notNull().references('xks_store.name').onDelete('cascade'),
+    )
+    .addColumn('sealed_secret', 'text', (column) => column.notNull())
+    .addColumn('created_at', 'bigint', (column) => column.notNull())
+    .execute()
+  await schema
+    .createTable('xks_key')
+    .addColumn('key_arn', 'varchar(255)', (column) =>
+      column.primaryKey().references('kms_key.arn').onDelete('cascade'),
+    )
+    .addColumn('store_name', 'varchar(64)', (column) => column.notNull()) // no reference: a rebuilt key waits for its store
+    .addColumn('external_key_id', 'varchar(128)', (column) => column.notNull())
+    .addColumn('key_usage', 'text', (column) => column.notNull())
+    .addColumn('kms_key_arn', 'varchar(2048)')
+    .addColumn('adopted', 'integer', (column) => column.notNull())
+    .addColumn('opens_hashed_aad', 'integer', (column) => column.notNull())
+    .addUniqueConstraint('xks_key_name', ['store_name', 'external_key_id'])
     .execute()
 }

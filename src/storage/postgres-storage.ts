@@ -23,6 +23,15 @@ const TOKEN_WRITE_PATIENCE_MS = 15_000
 /** A login may take as long as its deadline in the vendor's profile. */
 const LOGIN_PATIENCE_MS = 45_000
 
+/** Everything that can be counted here and there. */
+const LISTS = [
+  'allKeys',
+  'allMaterials',
+  'allPrincipals',
+  'allXksStores',
+  'allXksCredentials',
+] as const
+
 /** What happens in the database without this process's doing. */
 export interface PostgresEvents {
   /** The database went away or came back. */
@@ -141,7 +150,7 @@ export class PostgresStorage implements Storage {
     await this.refresh()
     if (stored.version !== this.#snapshot.version) return [] // somebody changed something meanwhile
     const remembered = this.#snapshot
-    return (['allKeys', 'allMaterials', 'allPrincipals'] as const).flatMap((list) => {
+    return LISTS.flatMap((list) => {
       const [here, there] = [[...remembered[list]()].length, [...stored[list]()].length]
       return here === there ? [] : [`${list}: ${here} in memory, ${there} in the database`]
     })

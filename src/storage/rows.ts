@@ -1,7 +1,7 @@
 import type { Alias } from '../kms/alias.ts'
 import type { Key, KeyMaterial, LastUse, Tombstone } from '../kms/key.ts'
 import type { Intent } from '../kms/key-storage.ts'
-import type { PrincipalRecord } from './storage.ts'
+import type { PrincipalRecord, XksCredentialRecord, XksStoreRecord } from './storage.ts'
 import type {
   AliasRow,
   KeyRow,
@@ -9,7 +9,12 @@ import type {
   MaterialRow,
   PrincipalRow,
   TombstoneRow,
+  XksCredentialRow,
+  XksKeyRow,
+  XksStoreRow,
 } from './tables.ts'
+
+type ExternalFacts = NonNullable<Key['external']>
 
 /** Records as rows and back. What a row holds was written by us: names of states, specs and schemes are taken at their word. */
 
@@ -36,7 +41,7 @@ export function keyRow(key: Key): KeyRow {
   }
 }
 
-export function keyOf(row: KeyRow): Key {
+export function keyOf(row: KeyRow, external?: ExternalFacts): Key {
   return {
     arn: row.arn,
     keyId: row.key_id,
@@ -46,6 +51,7 @@ export function keyOf(row: KeyRow): Key {
     keySpec: row.key_spec as Key['keySpec'],
     keyUsage: row.key_usage as Key['keyUsage'],
     origin: row.origin as Key['origin'],
+    ...(external && { external }),
     state: row.state as Key['state'],
     createdAt: row.created_at,
     deletionAt: row.deletion_at ?? undefined,
@@ -187,6 +193,71 @@ export function principalOf(row: PrincipalRow): PrincipalRecord {
     userId: row.user_id,
     sealedSecret: row.sealed_secret,
     identityPolicies: JSON.parse(row.identity_policies),
+  }
+}
+
+export function xksStoreRow(store: XksStoreRecord): XksStoreRow {
+  return {
+    name: store.name,
+    uri_path_prefix: store.uriPathPrefix,
+    regions: JSON.stringify(store.regions),
+    requests_per_second: store.requestsPerSecond ?? null,
+    enabled: Number(store.enabled),
+    policy: store.policy ?? null,
+    created_at: store.createdAt,
+  }
+}
+
+export function xksStoreOf(row: XksStoreRow): XksStoreRecord {
+  return {
+    name: row.name,
+    uriPathPrefix: row.uri_path_prefix,
+    regions: JSON.parse(row.regions),
+    requestsPerSecond: row.requests_per_second ?? undefined,
+    enabled: row.enabled === 1,
+    policy: row.policy ?? undefined,
+    createdAt: row.created_at,
+  }
+}
+
+export function xksCredentialRow(credential: XksCredentialRecord): XksCredentialRow {
+  return {
+    access_key_id: credential.accessKeyId,
+    store_name: credential.storeName,
+    sealed_secret: credential.sealedSecret,
+    created_at: credential.createdAt,
+  }
+}
+
+export function xksCredentialOf(row: XksCredentialRow): XksCredentialRecord {
+  return {
+    accessKeyId: row.access_key_id,
+    storeName: row.store_name,
+    sealedSecret: row.sealed_secret,
+    createdAt: row.created_at,
+  }
+}
+
+export function xksKeyRow(keyArn: string, facts: ExternalFacts): XksKeyRow {
+  return {
+    key_arn: keyArn,
+    store_name: facts.storeName,
+    external_key_id: facts.externalKeyId,
+    key_usage: JSON.stringify(facts.keyUsage),
+    kms_key_arn: facts.kmsKeyArn ?? null,
+    adopted: Number(facts.adopted),
+    opens_hashed_aad: Number(facts.opensHashedAad),
+  }
+}
+
+export function externalFactsOf(row: XksKeyRow): ExternalFacts {
+  return {
+    storeName: row.store_name,
+    externalKeyId: row.external_key_id,
+    keyUsage: JSON.parse(row.key_usage),
+    ...(row.kms_key_arn !== null && { kmsKeyArn: row.kms_key_arn }),
+    adopted: row.adopted === 1,
+    opensHashedAad: row.opens_hashed_aad === 1,
   }
 }
 

@@ -15,6 +15,9 @@ export interface Tables {
   audit_outbox: { event_id: string; at: number; line: string; daemon: Generated<string> }
   /** PostgreSQL only: what each version changed, for the other daemons. The oldest versions are removed. */
   change_log: { version: number; changes: string }
+  xks_store: XksStoreRow
+  xks_credential: XksCredentialRow
+  xks_key: XksKeyRow
   login_latch: { token_serial: string; latch: string }
 }
 
@@ -102,4 +105,32 @@ export interface PrincipalRow {
   user_id: string
   sealed_secret: string
   identity_policies: string
+}
+
+export interface XksStoreRow {
+  name: string
+  uri_path_prefix: string
+  regions: string
+  requests_per_second: number | null
+  enabled: number
+  policy: string | null
+  created_at: number
+}
+
+export interface XksCredentialRow {
+  access_key_id: string
+  store_name: string
+  sealed_secret: string
+  created_at: number
+}
+
+/** What an external key has beside its row in kms_key; the store may be absent. */
+export interface XksKeyRow {
+  key_arn: string
+  store_name: string
+  external_key_id: string
+  key_usage: string
+  kms_key_arn: string | null
+  adopted: number
+  opens_hashed_aad: number
 }

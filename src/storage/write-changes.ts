@@ -8,6 +8,9 @@ import {
   materialRow,
   principalRow,
   tombstoneRow,
+  xksCredentialRow,
+  xksKeyRow,
+  xksStoreRow,
 } from './rows.ts'
 import type { Tables } from './tables.ts'
 
@@ -46,6 +49,7 @@ async function writeChange(db: Writer, change: Change, daemon: string): Promise<
     case 'bury':
       await db.deleteFrom('kms_alias').where('target_key_arn', '=', change.tombstone.arn).execute()
       await db.deleteFrom('key_material').where('key_arn', '=', change.tombstone.arn).execute()
+      await db.deleteFrom('xks_key').where('key_arn', '=', change.tombstone.arn).execute()
       await db.deleteFrom('kms_key').where('arn', '=', change.tombstone.arn).execute()
       await db.insertInto('tombstone').values(tombstoneRow(change.tombstone)).execute()
       return
@@ -66,6 +70,21 @@ async function writeChange(db: Writer, change: Change, daemon: string): Promise<
       return writePrincipal(db, change)
     case 'drop-principal':
       await db.deleteFrom('principal').where('access_key_id', '=', change.accessKeyId).execute()
+      return
+    case 'xks-store':
+      return writeXksStore(db, change)
+    case 'drop-xks-store':
+      await db.deleteFrom('xks_credential').where('store_name', '=', change.name).execute()
+      await db.deleteFrom('xks_store').where('name', '=', change.name).execute()
+      return
+    case 'xks-credential':
+      await db.insertInto('xks_credential').values(xksCredentialRow(change.credential)).execute()
+      return
+    case 'drop-xks-credential':
+      await db
+        .deleteFrom('xks_credential')
+        .where('access_key_id', '=', change.accessKeyId)
+        .execute()
       return
     case 'anchors':
       return writeAnchors(db, change)
@@ -92,6 +111,8 @@ async function writeKey(db: Writer, { key }: Change & { kind: 'key' }): Promise<
   const row = keyRow(key)
   if (key.rowVersion === 1) {
     await db.insertInto('kms_key').values(row).execute()
+    if (key.external)
+      await db.insertInto('xks_key').values(xksKeyRow(key.arn, key.external)).execute()
     return
   }
   const updated = await db
@@ -101,6 +122,12 @@ async function writeKey(db: Writer, { key }: Change & { kind: 'key' }): Promise<
     .where('row_version', '=', key.rowVersion - 1)
     .executeTakeFirst()
   if (updated.numUpdatedRows !== 1n) throw new StorageConflict(key.arn)
+  if (!key.external) return
+  await db
+    .updateTable('xks_key')
+    .set(xksKeyRow(key.arn, key.external))
+    .where('key_arn', '=', key.arn)
+    .execute()
 }
 
 async function writeMaterial(
@@ -151,6 +178,15 @@ async function writePrincipal(
       .set(row)
       .where('access_key_id', '=', row.access_key_id)
       .execute()
+}
+
+async function writeXksStore(
+  db: Writer,
+  { store, isNew }: Change & { kind: 'xks-store' },
+): Promise<void> {
+  const row = xksStoreRow(store)
+  if (isNew) await db.insertInto('xks_store').values(row).execute()
+  else await db.updateTable('xks_store').set(row).where('name', '=', row.name).execute()
 }
 
 async function writeAnchors(

@@ -1,7 +1,7 @@
 import { CKR_CLASSES } from '../pkcs11/ckr.ts'
 import { Pkcs11Error } from '../pkcs11/pkcs11-error.ts'
 import { type Aead, MacMismatch } from './aead.ts'
-import { opensBirthProof } from './birth-proof.ts'
+import { makeBirthProof, opensBirthProof } from './birth-proof.ts'
 import type { LaneError } from './lane-error.ts'
 import { fault } from './lane-fault.ts'
 import type { MaterialUse } from './lane-protocol.ts'
@@ -67,6 +67,20 @@ export class Evidence {
     const trouble = yield* this.#troubleWith(lease, canary)
     if (trouble) throw canaryFault(trouble)
     this.#canaryWorkedAt = this.#now()
+  }
+
+  /**
+   * Encrypts with the canary and has it back (XKS H-01): a token that only decrypts is not well. Throws what the token said, or
+   * DEVICE_GONE when other bytes came back. Ask `assertCanary` first, so that its key is known to be there.
+   */
+  *assertEncrypts(lease: Lease): Steps<void> {
+    const canary = this.#options.canary()
+    if (!canary) return
+    const { aead, index } = this.#options
+    const keys = canary.objectIds.map((id) => inUse(index.only(id)))
+    const proof = yield* makeBirthProof(aead, lease.session, keys, canary)
+    if (yield* opensBirthProof(aead, lease.session, keys, { ...canary, proof })) return
+    throw canaryFault(new Error('what it encrypted opened to other bytes'))
   }
 
   /** Opens the material's proof now. With a canary that works, a failure means that the key is not what it was. */

@@ -24,7 +24,7 @@ import {
   type ShownObject,
   type ShowReply,
 } from './lane-protocol.ts'
-import { destroyRecords } from './lane-records.ts'
+import { destroyRecords, foreignIdsOf } from './lane-records.ts'
 import { type LaneState, materialUse } from './lane-state.ts'
 import type { Steps } from './lane-steps.ts'
 import type { Lease } from './lane-token.ts'
@@ -47,7 +47,8 @@ export function* generate(
   lease: Lease,
   { plan, label, recordKeyId }: GenerateRequest,
 ): Steps<GenerateReply> {
-  const keys = plan.objects.map(({ id }, i) => {
+  const keys = plan.objects.map(({ id, foreign }, i) => {
+    if (foreign) throw new TypeError(`${id} is somebody else's key: adopted, never made`)
     const object = AEAD_SCHEMES[plan.scheme].objects[i]
     if (!object) throw new TypeError(`${plan.scheme} has no object number ${i}`)
     return makeKey(lane, lease.session, id, label, object)
@@ -92,10 +93,15 @@ function makeKey(
 
 // ── destroy ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Destroys the objects of a plan, then its record. Believes an absence only while the canary works (FM-F25, FM-R6). */
+/**
+ * Destroys the objects of a plan, then its record. Believes an absence only while the canary works (FM-F25, FM-R6). A key that the
+ * plan, or the record in the token, calls foreign stays.
+ */
 export function* destroy(lane: LaneState, lease: Lease, plan: MaterialPlan): Steps<DestroyReply> {
   let destroyed = 0
+  const foreign = foreignIdsOf(lane, lease.session, plan)
   for (const name of plan.objects) {
+    if (foreign.has(name.id)) continue
     destroyed += destroyAll(lease.session, name)
     lane.index.drop(name.id)
   }

@@ -1,7 +1,13 @@
 import type { AeadSchemeName } from '../crypto/aead-scheme.ts'
 import { AEAD_SCHEMES, findAeadScheme } from '../crypto/aead-scheme.ts'
 import type { CustodyErrorCode } from '../crypto/custody-error.ts'
-import type { Material, MaterialOrigin, MaterialPlan, Sealed } from '../crypto/key-custody.ts'
+import type {
+  Material,
+  MaterialOrigin,
+  MaterialPlan,
+  Sealed,
+  VerifiedSealed,
+} from '../crypto/key-custody.ts'
 import { FieldReader, fields } from '../bytes/fields.ts'
 import type { VendorProfile } from '../pkcs11/vendor-profile.ts'
 
@@ -43,6 +49,9 @@ export const LANE_CALLS = {
   show: { number: 14, class: 'find', idempotent: true },
   owner: { number: 15, class: 'write', idempotent: false },
   forget: { number: 16, class: 'find', idempotent: true }, // keys that were destroyed, and their session copies
+  encryptVerified: { number: 17, class: 'use', idempotent: true },
+  adopt: { number: 18, class: 'survey', idempotent: true }, // looks at somebody's key, and at every record; writes nothing
+  warm: { number: 19, class: 'find', idempotent: true }, // prove keys ahead of their use
 } as const satisfies Record<string, CallRow>
 
 export type LaneCall = keyof typeof LANE_CALLS
@@ -79,8 +88,10 @@ export interface TokenAnchors {
   readonly recordKeyId: string
 }
 
+/** How CKA_LABEL begins in everything that we make. */
+export const OUR_LABEL = 'hsm-bridge:'
 /** CKA_LABEL of the key that signs records. */
-export const RECORD_KEY_LABEL = 'hsm-bridge:records'
+export const RECORD_KEY_LABEL = `${OUR_LABEL}records`
 
 export interface StartReply {
   readonly pid: number
@@ -90,6 +101,8 @@ export interface StartReply {
     readonly serial: string
     readonly manufacturer: string
     readonly model: string
+    /** Versions, `major.minor`. */
+    readonly hardware: string
     readonly firmware: string
   }
   /** Set when a truncated token file was put back from the lane's copy before the login. */
@@ -114,6 +127,31 @@ export interface RecordRequest {
   readonly origin: MaterialOrigin
 }
 
+/** CKA_ID in hex, CKA_LABEL, or both: then both must fit. */
+export interface AdoptedName {
+  readonly id?: string
+  readonly label?: string
+}
+
+export interface AdoptRequest {
+  readonly name: AdoptedName
+  /** Drawn by the front. */
+  readonly materialId: string
+  /** Takes a key that the token did not make, or that was once outside, or of which the token will not say. */
+  readonly acceptImported: boolean
+}
+/** What the token says about the past of a key; a field is absent where it says nothing. */
+export interface KeyHistory {
+  readonly local?: boolean
+  readonly alwaysSensitive?: boolean
+  readonly neverExtractable?: boolean
+}
+export interface AdoptReply {
+  readonly material: MaterialJson
+  readonly label: string
+  readonly history: KeyHistory
+}
+
 export interface OwnerRecord {
   readonly instanceId: string
   readonly lineage: number
@@ -131,6 +169,10 @@ export interface DestroyRequest {
 }
 export interface DestroyReply {
   readonly destroyed: number
+}
+
+export interface WarmRequest {
+  readonly materials: readonly MaterialJson[]
 }
 
 export interface ForgetRequest {
@@ -226,17 +268,20 @@ export interface MaterialUse {
   /** CKA_IDs in hex, in the order of the scheme's objects. */
   readonly objectIds: readonly string[]
   readonly proof: Buffer
+  /** Somebody else's key that was adopted. */
+  readonly foreign?: boolean
 }
 
 const encodedMaterials = new WeakMap<Material, Buffer>()
 
-/** id (u8-sized) | scheme u8 | count u8 | object ids (u8) | proof (u16). Encoded once per Material. */
+/** id (u8-sized) | scheme u8 | foreign u8 | count u8 | object ids (u8) | proof (u16). Encoded once per Material. */
 function materialBytes(material: Material): Buffer {
   let bytes = encodedMaterials.get(material)
   if (!bytes) {
     const builder = fields()
       .sized(1, Buffer.from(material.materialId, 'hex'))
       .number(1, AEAD_SCHEMES[material.scheme].id)
+      .number(1, isForeign(material) ? 1 : 0)
       .number(1, material.objects.length)
     for (const object of material.objects) builder.sized(1, Buffer.from(object.id, 'hex'))
     bytes = builder.sized(2, material.proof).bytes()
@@ -249,10 +294,16 @@ function readMaterialUse(reader: FieldReader): MaterialUse {
   const materialId = reader.sized(1).toString('hex')
   const scheme = findAeadScheme(reader.number(1))
   if (!scheme) throw new TypeError('the frame names an unknown AEAD scheme')
+  const foreign = reader.number(1) === 1
   const count = reader.number(1)
   const objectIds: string[] = []
   for (let i = 0; i < count; i++) objectIds.push(reader.sized(1).toString('hex'))
-  return { materialId, scheme, objectIds, proof: reader.sized(2) }
+  return { materialId, scheme, foreign, objectIds, proof: reader.sized(2) }
+}
+
+/** Whether the material is a key that we have adopted and not made. */
+export function isForeign({ objects }: MaterialPlan): boolean {
+  return objects.some(({ foreign }) => foreign === true)
 }
 
 export interface EncryptCall {
@@ -264,6 +315,9 @@ export interface DecryptCall {
   readonly material: MaterialUse
   readonly aad: Buffer
   readonly sealed: Sealed
+}
+export interface EncryptVerifiedCall extends EncryptCall {
+  readonly digestPrefix: Buffer
 }
 export interface EncryptRandomCall {
   readonly material: MaterialUse
@@ -297,6 +351,22 @@ export const decryptCall = {
   },
 }
 
+export const encryptVerifiedCall = {
+  write: (material: Material, plaintext: Buffer, aad: Buffer, digestPrefix: Buffer): Buffer[] => [
+    materialBytes(material),
+    fields().sized(4, aad).sized(4, plaintext).sized(4, digestPrefix).bytes(),
+  ],
+  read: (payload: Buffer): EncryptVerifiedCall => {
+    const reader = new FieldReader(payload)
+    return {
+      material: readMaterialUse(reader),
+      aad: reader.sized(4),
+      plaintext: reader.sized(4),
+      digestPrefix: reader.sized(4),
+    }
+  },
+}
+
 export const encryptRandomCall = {
   write: (material: Material, bytes: number, aad: Buffer): Buffer[] => [
     materialBytes(material),
@@ -311,6 +381,16 @@ export const encryptRandomCall = {
 export const randomCall = {
   write: (bytes: number): Buffer[] => [fields().number(4, bytes).bytes()],
   read: (payload: Buffer): number => new FieldReader(payload).number(4),
+}
+
+/** Reply of encryptVerified: iv (u8-sized) | ciphertext (u32-sized) | digest (u8-sized). */
+export const verifiedReply = {
+  write: ({ iv, ciphertext, digest }: VerifiedSealed): Buffer =>
+    fields().sized(1, iv).sized(4, ciphertext).sized(1, digest).bytes(),
+  read: (payload: Buffer): VerifiedSealed => {
+    const reader = new FieldReader(payload)
+    return { iv: reader.sized(1), ciphertext: reader.sized(4), digest: reader.sized(1) }
+  },
 }
 
 /** Reply of encrypt: iv (u8-sized) | ciphertext (u32-sized). Reply of encryptRandom: the same, then plaintext (u32-sized). */

@@ -3,6 +3,7 @@ import { CKA, CKO } from '../pkcs11/attribute.ts'
 import { hmacSha256 } from '../pkcs11/mechanism.ts'
 import type { ObjectHandle, Session } from '../pkcs11/session.ts'
 import { dataObjectTemplate } from '../pkcs11/template.ts'
+import type { MaterialPlan } from '../crypto/key-custody.ts'
 import { fault } from './lane-fault.ts'
 import type { ListedRecord, OwnerRecord, RecordRequest } from './lane-protocol.ts'
 import type { LaneState } from './lane-state.ts'
@@ -52,6 +53,20 @@ export function destroyRecords(lane: LaneState, session: Session, materialId: st
   if (recordsOf(lane, session, materialId).length > 0)
     throw fault('TOKEN_LIED', 'keep', `a record of material ${materialId} is still there`)
   return records.length
+}
+
+/** CKA_IDs of a plan that are somebody else's keys: whoever forgets to say so is reminded by the record. */
+export function foreignIdsOf(
+  lane: LaneState,
+  session: Session,
+  plan: MaterialPlan,
+): ReadonlySet<string> {
+  const records = lane.aead.profile.dataObjects ? recordsOf(lane, session, plan.materialId) : []
+  const recorded = records.flatMap(({ decoded }) =>
+    decoded?.authentic && decoded.record.kind !== 'owner' ? decoded.record.material.objects : [],
+  )
+  const foreign = [...plan.objects, ...recorded].filter((object) => object.foreign)
+  return new Set(foreign.map(({ id }) => id))
 }
 
 /** The authentic owner record with the highest lineage: a replayed older one does not win. */

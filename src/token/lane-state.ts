@@ -1,7 +1,7 @@
 import type { Material } from '../crypto/key-custody.ts'
 import type { Aead } from './aead.ts'
 import type { Evidence } from './evidence.ts'
-import type { MaterialUse, TokenAnchors } from './lane-protocol.ts'
+import { isForeign, type MaterialUse, type TokenAnchors } from './lane-protocol.ts'
 import type { LaneToken } from './lane-token.ts'
 import type { ObjectIndex } from './object-index.ts'
 import type { SessionCopies } from './session-copies.ts'
@@ -17,6 +17,8 @@ export interface LaneState {
   anchors: TokenAnchors | undefined
 }
 
-export function materialUse({ materialId, scheme, objects, proof }: Material): MaterialUse {
-  return { materialId, scheme, objectIds: objects.map(({ id }) => id), proof }
+export function materialUse(material: Material): MaterialUse {
+  const { materialId, scheme, objects, proof } = material
+  const objectIds = objects.map(({ id }) => id)
+  return { materialId, scheme, objectIds, proof, foreign: isForeign(material) }
 }

@@ -1,5 +1,9 @@
+import { createHash } from 'node:crypto'
+import { equalBytes } from '../bytes/equal.ts'
 import { AEAD_SCHEMES } from '../crypto/aead-scheme.ts'
 import { CKA, CKK, CKO, ulongOf } from '../pkcs11/attribute.ts'
+import { CustodyError } from '../crypto/custody-error.ts'
+import type { Sealed } from '../crypto/key-custody.ts'
 import { Pkcs11Error } from '../pkcs11/pkcs11-error.ts'
 import type { SchemeKeys } from './aead.ts'
 import { opensBirthProof } from './birth-proof.ts'
@@ -10,18 +14,21 @@ import {
   decryptCall,
   encryptCall,
   encryptRandomCall,
+  type EncryptVerifiedCall,
+  encryptVerifiedCall,
   LANE_CALLS,
   type LaneCall,
   type MaterialUse,
   randomCall,
   sealedReply,
+  verifiedReply,
 } from './lane-protocol.ts'
 import type { LaneState } from './lane-state.ts'
 import { atOnce, type Steps } from './lane-steps.ts'
 import type { Lease } from './lane-token.ts'
 import { type IndexedKey, inUse } from './object-index.ts'
 
-// ── the four calls that use keys ─────────────────────────────────────────────────────────────────────────────────────
+// ── the five calls that use keys ─────────────────────────────────────────────────────────────────────────────────────
 
 export function encrypt(lane: LaneState, payload: Buffer): Steps<Buffer> {
   const { material, aad, plaintext } = encryptCall.read(payload)
@@ -37,6 +44,19 @@ export function decrypt(lane: LaneState, payload: Buffer): Steps<Buffer> {
   )
 }
 
+/** XKS E-15: encrypt, then the digest over what the token gave, then back through the token; only then an answer. */
+export function encryptVerified(lane: LaneState, payload: Buffer): Steps<Buffer> {
+  const request = encryptVerifiedCall.read(payload)
+  const { material, aad, plaintext, digestPrefix } = request
+  return cured(lane, 'encryptVerified', material, function* (lease, keys) {
+    const sealed = yield* lane.aead.seal(material.scheme, lease.session, keys, plaintext, aad)
+    const { iv, ciphertext } = sealed
+    const digest = createHash('sha256').update(digestPrefix).update(iv).update(ciphertext).digest()
+    yield* assertTakesBack(lane, lease, keys, request, sealed)
+    return verifiedReply.write({ iv, ciphertext, digest })
+  })
+}
+
 export function encryptRandom(lane: LaneState, payload: Buffer): Steps<Buffer> {
   const { material, aad, bytes } = encryptRandomCall.read(payload)
   return cured(lane, 'encryptRandom', material, function* ({ session }, keys) {
@@ -49,6 +69,35 @@ export function encryptRandom(lane: LaneState, payload: Buffer): Steps<Buffer> {
       plaintext.fill(0)
     }
   })
+}
+
+/** Throws TOKEN_LIED unless the token gives back, under the same key, the very plaintext of what it has just sealed. */
+function* assertTakesBack(
+  lane: LaneState,
+  lease: Lease,
+  keys: SchemeKeys,
+  { material, aad, plaintext }: EncryptVerifiedCall,
+  sealed: Sealed,
+): Steps<void> {
+  let opened: Buffer
+  try {
+    opened = yield* lane.aead.open(material.scheme, lease.session, keys, sealed, aad)
+  } catch (error) {
+    if (!isRefusal(error)) throw error
+    // Looked at now, whatever worked a moment ago: a lane must not go for the trouble of the whole token (ARCH-D10).
+    yield* lane.evidence.assertCanary(lease)
+    yield* lane.evidence.assertProof(lease, material)
+    throw fault('TOKEN_LIED', 'replace', 'the token refuses what it has just encrypted', error)
+  }
+  const same = equalBytes(opened, plaintext) // XKS E-16: CKR_OK alone proves nothing
+  opened.fill(0)
+  if (!same)
+    throw fault('TOKEN_LIED', 'replace', 'the token decrypts what it has encrypted to other bytes')
+}
+
+function isRefusal(error: unknown): boolean {
+  const rejected = error instanceof CustodyError && error.code === 'CIPHERTEXT_REJECTED'
+  return rejected || isAmbiguous(error)
 }
 
 export function random(lane: LaneState, payload: Buffer): Steps<Buffer> {
@@ -174,11 +223,15 @@ function blamed(error: unknown, call: LaneCall): LaneError {
 // ── handles ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** The handles of a material; at first use each is asked who it is, and together they must open the birth proof (FM-R5). */
-function* provenKeys(lane: LaneState, lease: Lease, material: MaterialUse): Steps<SchemeKeys> {
+export function* provenKeys(
+  lane: LaneState,
+  lease: Lease,
+  material: MaterialUse,
+): Steps<SchemeKeys> {
   const entries = material.objectIds.map((id) => lane.index.only(id))
   if (entries.every(({ provenFor }) => provenFor === material.materialId)) return entries.map(inUse)
   assertIdentity(lease, material, entries)
-  for (const entry of entries) lane.copies.make(entry)
+  for (const entry of entries) lane.copies.make(entry, material.foreign)
   const keys = entries.map(inUse)
   yield* assertOpens(lane, lease, material, keys) // with the copies: so they are proven, too
   for (const entry of entries) entry.provenFor = material.materialId

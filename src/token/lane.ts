@@ -1,5 +1,8 @@
+import { CustodyError } from '../crypto/custody-error.ts'
+import { Pkcs11Error } from '../pkcs11/pkcs11-error.ts'
 import { Aead } from './aead.ts'
 import { Evidence } from './evidence.ts'
+import { adopt } from './lane-adopt.ts'
 import { laneErrorOf } from './lane-fault.ts'
 import { destroy, generate, listObjects, show } from './lane-objects.ts'
 import {
@@ -16,12 +19,21 @@ import {
   type ShowRequest,
   type StartReply,
   type StartRequest,
+  type WarmRequest,
 } from './lane-protocol.ts'
 import { claimToken, findOwner, listRecords, writeRecord } from './lane-records.ts'
 import { type LaneState, materialUse } from './lane-state.ts'
 import { atOnce, runSteps, type Steps } from './lane-steps.ts'
 import { LaneToken, type Lease } from './lane-token.ts'
-import { cured, decrypt, encrypt, encryptRandom, random } from './lane-use.ts'
+import {
+  cured,
+  decrypt,
+  encrypt,
+  encryptRandom,
+  encryptVerified,
+  provenKeys,
+  random,
+} from './lane-use.ts'
 import { ObjectIndex } from './object-index.ts'
 import { SessionCopies } from './session-copies.ts'
 
@@ -32,11 +44,14 @@ const WORK: Readonly<Record<Exclude<LaneCall, 'start'>, Work>> = {
   encrypt,
   decrypt,
   encryptRandom,
+  encryptVerified,
   random,
   health: json('health', health),
   learn: json('learn', learn),
   recover,
   prove: json('prove', prove),
+  warm: json('warm', warm),
+  adopt: json('adopt', adopt),
   generate: json('generate', generate),
   record: json('record', record),
   owner: json('owner', owner),
@@ -137,11 +152,11 @@ function refresh(lane: LaneState): void {
 }
 
 function startReply({ token, index }: LaneState): StartReply {
-  const { label, serial, manufacturer, model, firmware } = token.info
+  const { label, serial, manufacturer, model, hardware, firmware } = token.info
   return {
     pid: process.pid,
     objects: index.size,
-    token: { label, serial, manufacturer, model, firmware },
+    token: { label, serial, manufacturer, model, hardware, firmware },
     restoredFiles: token.restoredFiles,
   }
 }
@@ -162,6 +177,7 @@ function json<Request, Reply extends object>(
 
 function* health(lane: LaneState, lease: Lease): Steps<object> {
   yield* lane.evidence.assertCanary(lease)
+  yield* lane.evidence.assertEncrypts(lease)
   return {}
 }
 
@@ -180,7 +196,22 @@ function forget(lane: LaneState, _lease: Lease, { objectIds }: ForgetRequest): S
 }
 
 function* prove(lane: LaneState, lease: Lease, { material }: ProveRequest): Steps<object> {
-  yield* lane.evidence.assertProof(lease, materialUse(materialFromJson(material)))
+  const use = materialUse(materialFromJson(material))
+  yield* lane.evidence.assertProof(lease, use)
+  yield* provenKeys(lane, lease, use) // its session copy too, before somebody waits for it
+  return {}
+}
+
+/** A key that fails is left to whoever uses it: there the failure has its cure. */
+function* warm(lane: LaneState, lease: Lease, { materials }: WarmRequest): Steps<object> {
+  for (const material of materials) {
+    try {
+      yield* provenKeys(lane, lease, materialUse(materialFromJson(material)))
+    } catch (error) {
+      if (!(error instanceof CustodyError || error instanceof Pkcs11Error)) throw error
+      if (lease.session.tainted) lease.renew()
+    }
+  }
   return {}
 }
 

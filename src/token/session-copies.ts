@@ -35,8 +35,11 @@ export class SessionCopies {
     this.#options = options
   }
 
-  /** Gives the key a copy, unless it has one, the lane has enough, or the token will not. Throws Pkcs11Error and TOKEN_LIED. */
-  make(key: IndexedKey): void {
+  /**
+   * Gives the key a copy, unless it has one, the lane has enough, or the token will not. An adopted key may have been imported.
+   * Throws Pkcs11Error and TOKEN_LIED.
+   */
+  make(key: IndexedKey, isAdopted = false): void {
     if (key.copy || this.#count >= this.#options.most) return
     this.#session ??= this.#options.openSession()
     const copy = findCopy(this.#session, key.handle)
@@ -44,7 +47,8 @@ export class SessionCopies {
     this.#count += 1
     key.copy = copy
     try {
-      assertCopyNeverLeaves(readBackCustodyAttributes(this.#session, copy, this.#options.profile))
+      const attributes = readBackCustodyAttributes(this.#session, copy, this.#options.profile)
+      assertCopyNeverLeaves(attributes, isAdopted)
     } catch (error) {
       this.destroy(key)
       throw error

@@ -156,6 +156,85 @@ describe('config', () => {
     load('storage: {url: "postgresql://me@db.example/kms"}', 0o644)
   })
 
+  describe('xks', () => {
+    const TLS = '  tls: {certFile: /c, keyFile: /k}\n'
+    const xks = (yaml: string) => load(`xks:\n${TLS}${yaml}`).xks ?? expect.fail('no xks')
+
+    it('is off without its section, and has defaults with it', () => {
+      expect(load('').xks).equal(undefined)
+      expect(xks('')).deep.equal({
+        listen: { host: '127.0.0.1', port: 4600 },
+        tls: { certFile: '/c', keyFile: '/k' },
+        clientCertificates: undefined,
+        keepAliveSeconds: 370,
+        proxyFleetSize: 1,
+        stores: [],
+      })
+    })
+
+    it('XKS T-04: speaks plain HTTP only when told so, and then on this machine only', () => {
+      expect(refusal('xks: {}\n')).include('1:1 xks.tls: is required')
+      const plain = (listen: string) => `xks: {plainHttp: true, listen: '${listen}'}\n`
+      for (const listen of ['0.0.0.0:4600', '192.0.2.1:4600', '[::]:4600'])
+        expect(refusal(plain(listen))).include('1:7 xks.plainHttp: is for a loopback address')
+      expect(load(plain('[::1]:4600')).xks?.tls).equal(undefined)
+      expect(load(plain('unix:/run/xks.sock')).xks?.listen).deep.equal({ path: '/run/xks.sock' })
+      for (const wrong of ['unix:xks.sock', `unix:/${'x'.repeat(107)}`, 'unix:'])
+        expect(refusal(plain(wrong))).include('xks.listen: must be host:port')
+      expect(refusal(`xks:\n${TLS}  plainHttp: true\n`)).include('not both')
+    })
+
+    it('XKS T-09, XKS T-11: lets in clients by CA and by name, with a preset for AWS KMS', () => {
+      const written = '{caFile: /ca, subjectNames: [mine], kmsRegions: [eu-west-1]}'
+      expect(xks(`  clientCertificates: ${written}\n`).clientCertificates).deep.equal({
+        caFile: '/ca',
+        subjectNames: ['mine', 'cks.kms.eu-west-1.amazonaws.com'],
+      })
+      const nameless = `xks:\n${TLS}  clientCertificates: {caFile: /ca}\n`
+      expect(refusal(nameless)).include('3:3 xks.clientCertificates: needs subjectNames')
+      const plain = 'xks: {plainHttp: true, clientCertificates: {caFile: /c, subjectNames: [a]}}\n'
+      expect(refusal(plain)).include('xks.clientCertificates: needs tls')
+    })
+
+    it('declares stores', () => {
+      expect(xks('  stores: [{name: a}, {name: b, uriPathPrefix: /b, enabled: false}]\n').stores)
+        .to.have.deep.members([
+          { ...aStore('a'), uriPathPrefix: '' },
+          { ...aStore('b'), uriPathPrefix: '/b', enabled: false },
+        ])
+        .and.have.lengthOf(2)
+    })
+
+    const REFUSED = [
+      ['XKS U-02: a prefix of 118 characters', `{name: a, uriPathPrefix: /${'x'.repeat(117)}}`],
+      ['XKS U-02: a prefix with a dot', '{name: a, uriPathPrefix: /a.b}'],
+      ['XKS U-02: a prefix with two slashes', '{name: a, uriPathPrefix: //a}'],
+      ['XKS U-02: a prefix that ends with a slash', '{name: a, uriPathPrefix: /a/}'],
+      ['XKS U-02: a prefix without a slash', '{name: a, uriPathPrefix: a}'],
+      ['a name with a slash', '{name: a/b}'],
+      ['a region that is none', '{name: a, regions: [Ireland]}'],
+      ['a policy file by a relative path', '{name: a, policyFile: policy.json}'],
+    ] as const
+    for (const [title, store] of REFUSED)
+      it(`refuses ${title}, with its line`, () => {
+        expect(refusal(`xks:\n${TLS}  stores:\n    - ${store}\n`)).match(/:4:\d+ xks\.stores\.0\./)
+      })
+
+    it('XKS U-02: takes a prefix of 117 characters', () => {
+      const prefix = `/${'x'.repeat(116)}`
+      expect(
+        xks(`  stores: [{name: a, uriPathPrefix: ${prefix}}]\n`).stores[0]?.uriPathPrefix,
+      ).equal(prefix)
+    })
+
+    it('XKS U-10: refuses a name or prefix twice, at the second one', () => {
+      const twice = (second: string) =>
+        refusal(`xks:\n${TLS}  stores:\n    - {name: a, uriPathPrefix: /a}\n    - ${second}\n`)
+      expect(twice('{name: a, uriPathPrefix: /b}')).include(':5:8 xks.stores.1.name: ')
+      expect(twice('{name: b, uriPathPrefix: /a}')).include(':5:17 xks.stores.1.uriPathPrefix: ')
+    })
+  })
+
   it('refuses a state directory too long for a unix socket', () => {
     expect(() => loadConfig({ stateDirectory: `/${'x'.repeat(100)}` }, {})).throw(
       ConfigError,
@@ -167,4 +246,18 @@ describe('config', () => {
     const text = readFileSync(join(import.meta.dirname, '../../config.example.yaml'), 'utf8')
     expect(load(text).token.find).deep.equal({ serial: '53fbb5a9c1a3f26f' })
   })
+
+  it('accepts its section xks, too, once it is no comment any more', () => {
+    const text = readFileSync(join(import.meta.dirname, '../../config.example.yaml'), 'utf8')
+    const section = /^# xks:\n(?:#.*\n)+/m.exec(text)?.[0] ?? expect.fail('no section xks')
+    const { xks } = load(section.replaceAll(/^# ?/gm, ''))
+    expect(xks).deep.include({ proxyFleetSize: 1, keepAliveSeconds: 370 })
+    expect(xks?.clientCertificates?.subjectNames).deep.equal(['cks.kms.eu-west-1.amazonaws.com'])
+    expect(xks?.stores.map(({ name }) => name)).deep.equal(['payments'])
+  })
 })
+
+function aStore(name: string) {
+  const rest = { regions: [], requestsPerSecond: undefined, policyFile: undefined, enabled: true }
+  return { name, uriPathPrefix: '', ...rest }
+}

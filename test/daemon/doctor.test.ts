@@ -24,7 +24,8 @@ describe('doctor', () => {
   it("FM-R4: tells from the token's flags, without a login, that a PIN is locked or one try from it", () => {
     const config = loadConfig({ stateDirectory: '/srv/state' }, {})
     const token = (flags: Partial<TokenInfo> = {}): TokenInfo => ({
-      ...{ label: 'hsm-bridge', serial: '1', manufacturer: 'm', model: 'm', firmware: '1.0' },
+      ...{ label: 'hsm-bridge', serial: '1', manufacturer: 'm', model: 'm' },
+      ...{ hardware: '1.0', firmware: '1.0' },
       ...{ initialized: true, loginRequired: true, userPinInitialized: true, maxSessions: 0 },
       ...{ userPinCountLow: false, userPinFinalTry: false, userPinLocked: false, ...flags },
     })

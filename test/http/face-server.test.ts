@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { BROKEN_HTTP } from './broken-http.ts'
 import { type Answer, FaceUnderTest, parseAnswer } from './face-under-test.ts'
 
 const BODY = '{"__type":"SerializationException"}'
@@ -11,20 +12,7 @@ describe('face server', () => {
   })
   afterEach(() => face.stop())
 
-  for (const [what, bytes] of [
-    ['garbage', 'garbage\r\n\r\n'],
-    ['AT-H09: an HTTP/2 preface', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
-    ['a TLS hello', '\x16\x03\x01\x02\x00\x01\x00'],
-    ['AT-H07: two lengths', 'POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}'],
-    [
-      'AT-H07: a length beside chunks',
-      'POST / HTTP/1.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
-    ],
-    ['AT-H07: an odd transfer coding', 'POST / HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n{}'],
-    ['a bare line feed', 'POST / HTTP/1.1\nHost: a\n\n'],
-    ['NUL in a header', 'POST / HTTP/1.1\r\nHost: a\0b\r\n\r\n'],
-    ['a broken chunk', 'POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n'],
-  ] as const) {
+  for (const [what, bytes] of BROKEN_HTTP) {
     it(`AT-H15: answers ${what} in JSON and closes`, async () => {
       const answer = await face.raw(bytes)
       expect(answer).to.include({ status: 400, text: BODY })

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
-import { HttpRefusal, wireError } from '../../src/http/wire-error.ts'
+import { HttpRefusal } from '../../src/http/http-refusal.ts'
+import { wireError } from '../../src/http/wire-error.ts'
 import { KMS_ERRORS, KmsError, type KmsErrorCode } from '../../src/kms/kms-error.ts'
 import { SignatureError, type SignatureErrorCode } from '../../src/sigv4/signature-error.ts'
 

@@ -26,8 +26,8 @@ describe(`a token of ${MANY.toLocaleString('en')} keys on ${machine()}`, functio
   const directory = mkdtempSync(join(tmpdir(), 'hsm-bridge-many-keys-'))
   const daemons: BenchDaemon[] = []
 
-  before(async () => {
-    for (const keys of [FEW, MANY]) await copyState(keys)
+  before(() => {
+    for (const keys of [FEW, MANY]) copyState(keys)
   })
   afterEach(async () => {
     for (const daemon of daemons.splice(0)) await daemon.stop()
@@ -42,9 +42,9 @@ describe(`a token of ${MANY.toLocaleString('en')} keys on ${machine()}`, functio
   const stateOf = (keys: number) => join(directory, `state-${keys}`)
 
   /** The cached state stays as it was made: keys that a test makes go into a copy. */
-  async function copyState(keys: number): Promise<void> {
+  function copyState(keys: number): void {
     const cached = join(CACHE, `state-${keys}-keys`)
-    await fillState(cached, keys)
+    fillState(cached, keys)
     const copy = stateOf(keys)
     cpSync(cached, copy, { recursive: true, filter: (path) => !/daemon\.lock|\.sock$/.test(path) })
     const { conf } = stateDirectory(copy).softHsm

@@ -65,6 +65,7 @@ describe('Pkcs11Module', () => {
         userPinLocked: false,
         maxSessions: undefined,
       })
+      expect(info.hardware).to.match(/^\d+\.\d+$/)
       expect(info.firmware).to.match(/^\d+\.\d+$/)
     })
 

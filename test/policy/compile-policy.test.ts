@@ -481,6 +481,68 @@ describe('compilePolicy', () => {
       ))
   })
 
+  describe('an xks policy', () => {
+    const ALLOW = { Effect: 'Allow', Principal: '*', Action: 'xks:*', Resource: '*' }
+    const asked = { action: 'xks:Encrypt', resource: 'shop/orders' }
+
+    it('XKS Z-01: names principals, actions and external keys', () => {
+      const by = (changes: object) => decision({ ...ALLOW, ...changes }, asked, 'xks')
+      expect(by({})).to.equal('anyone')
+      expect(by({ Principal: { AWS: ALICE } })).to.equal('principal')
+      expect(by({ Principal: { AWS: ACCOUNT } })).to.equal('account')
+      expect(by({ Action: 'XKS:encrypt' })).to.equal('anyone')
+      expect(by({ Action: ['xks:Decrypt', 'xks:Get*'] })).to.equal('')
+      expect(by({ Condition: { Null: { 'xks:ViaService': 'true' } } })).to.equal('anyone')
+    })
+
+    const ANY = '*' // apart, as with a slash it would read like a comment
+    const resources: [resource: string | string[], covers: boolean][] = [
+      ['shop/orders', true],
+      [`shop/${ANY}`, true],
+      [`${ANY}/orders`, true],
+      ['sh?p/ord*', true],
+      [`${ANY}/${ANY}`, true],
+      [[`other/${ANY}`, 'shop/orders'], true],
+      [`other/${ANY}`, false],
+      ['shop/order', false],
+      ['Shop/orders', false],
+      ['s*s/orders', false],
+    ]
+    for (const [Resource, covers] of resources)
+      it(`${JSON.stringify(Resource)} ${covers ? 'covers' : 'does not cover'} shop/orders`, () =>
+        expect(decision({ ...ALLOW, Resource }, asked, 'xks')).to.equal(covers ? 'anyone' : ''))
+
+    const refused: [what: string, changes: object][] = [
+      ['an action of another service', { Action: 'kms:Encrypt' }],
+      ['an action that is none', { Action: 'xks:Reencrypt' }],
+      ['an action that is never asked about', { Action: ['xks:Encrypt', 'xks:GetHealthStatus'] }],
+      ['an ARN', { Resource: KEY }],
+      ['a store without a key', { Resource: 'shop' }],
+      ['a key without a store', { Resource: '/orders' }],
+      ['a store with nothing behind it', { Resource: 'shop/' }],
+      ['three parts', { Resource: 'a/b/c' }],
+      ['a policy variable', { Resource: 'shop/${aws:username}' }],
+      ['a condition key of AWS KMS', { Condition: { StringEquals: { 'kms:ViaService': 'ebs' } } }],
+      ['a condition key of IAM', { Condition: { StringEquals: { 'aws:PrincipalArn': ALICE } } }],
+      ['no principal', { Principal: undefined }],
+      ['a service as principal', { Principal: { Service: 'ec2.amazonaws.com' } }],
+    ]
+    for (const [what, changes] of refused)
+      it(`ARCH-D13: does not take ${what}`, () =>
+        expect(() => policyOf({ ...ALLOW, ...changes }, 'xks')).to.throw(PolicyError))
+
+    for (const kind of ['key', 'identity'] as const)
+      it(`ARCH-D13: no ${kind} policy takes a condition key of ours`, () => {
+        const { Principal: _, ...identity } = ALLOW_ALL
+        const statement = kind === 'key' ? ALLOW_ALL : identity
+        const Condition = { StringEquals: { 'xks:kmsOperation': 'Encrypt' } }
+        expect(() => policyOf({ ...statement, Condition }, kind)).to.throw(
+          PolicyError,
+          'condition key',
+        )
+      })
+  })
+
   describe('what an attacker writes', () => {
     const stars = '*'.repeat(10_000)
     const cases: [title: string, statement: object][] = [

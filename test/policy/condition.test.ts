@@ -7,6 +7,7 @@ type Fact = readonly [name: string, value: string | readonly string[]]
 const holds = (operator: string, key: string, value: unknown, facts: Fact[], effect = 'Allow') =>
   compileCondition(
     JSON.parse(JSON.stringify({ [operator]: { [key]: value } })),
+    'key',
     effect as 'Allow' | 'Deny',
     'Condition',
   )(contextOf(facts))
@@ -102,8 +103,8 @@ describe('compileCondition', () => {
       expect(holds(operator, key, value, facts)).to.equal(expected))
 
   it('holds when there is none', () => {
-    expect(compileCondition(undefined, 'Allow', 'Condition')(new Map())).to.equal(true)
-    expect(compileCondition({}, 'Allow', 'Condition')(new Map())).to.equal(true)
+    expect(compileCondition(undefined, 'key', 'Allow', 'Condition')(new Map())).to.equal(true)
+    expect(compileCondition({}, 'key', 'Allow', 'Condition')(new Map())).to.equal(true)
   })
 
   it('wants every operator and every key to hold', () => {
@@ -112,6 +113,7 @@ describe('compileCondition', () => {
         StringEquals: { 'kms:EncryptionContext:a': '1', 'kms:EncryptionContext:b': '2' },
         Bool: { 'aws:SecureTransport': 'true' },
       },
+      'key',
       'Allow',
       'Condition',
     )

@@ -44,6 +44,7 @@ describe('check-layers', () => {
     ['its own folder', imported('kms/operations/x.ts', '../key.ts')],
     ['a folder below', imported('kms/x.ts', '../policy/compiled-policy.ts')],
     ['types where only types may pass', imported('audit/x.ts', '../kms/caller.ts', true)],
+    ['types of the XKS journal', imported('audit/x.ts', '../xks/xks-journal.ts', true)],
     ['a package at its door', imported('crypto/x.ts', '@peculiar/x509')],
     ['types that another door shares', imported('kms/x.ts', '@aws-sdk/client-kms', true)],
     ['Node itself', imported('bytes/x.ts', 'node:crypto')],

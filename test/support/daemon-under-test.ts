@@ -31,6 +31,8 @@ export const PATIENT = {
   deadlinesMs: { use: 1000, useTotal: 2000, find: 5000, write: 30_000 },
 } as const
 
+type Configuration = Readonly<Record<string, unknown>>
+
 export interface DaemonOptions {
   /** Put the fault module between lanes and token. */
   readonly faults?: boolean | { readonly record: boolean }
@@ -39,8 +41,8 @@ export interface DaemonOptions {
   readonly profilePath?: string
   /** Members on top of the token's own profile. */
   readonly profile?: Partial<VendorProfile>
-  /** Configuration members on top of ours. */
-  readonly config?: Readonly<Record<string, unknown>>
+  /** Configuration members on top of ours; a function is given the daemon's own directory. */
+  readonly config?: Configuration | ((directory: string) => Configuration)
   readonly region?: string
   /** Folder with files of a state directory to begin with. */
   readonly stateFrom?: string
@@ -67,6 +69,8 @@ export interface PrincipalUnderTest {
 
 export interface Endpoints {
   readonly kms: string
+  /** Where the configuration asks for it. */
+  readonly xks?: string
   readonly ops: string
 }
 
@@ -179,6 +183,12 @@ export class DaemonUnderTest {
 
   get kms(): string {
     return this.#running().kms
+  }
+
+  get xks(): string {
+    const { xks } = this.#endpoints ?? {}
+    if (xks === undefined) throw new Error('the daemon serves no XKS face')
+    return xks
   }
 
   get ops(): string {
@@ -361,7 +371,7 @@ export class DaemonUnderTest {
         environment: { ...token.env, ...(options.faults ? faults.env : {}) },
       },
       ...(options.storageUrl !== undefined && { storage: { url: options.storageUrl } }),
-      ...options.config,
+      ...(typeof options.config === 'function' ? options.config(this.directory) : options.config),
     }
   }
 }

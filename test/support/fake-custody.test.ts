@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { expect } from 'chai'
 import { CustodyError } from '../../src/crypto/custody-error.ts'
 import { FakeCustody } from './fake-custody.ts'
@@ -22,6 +23,26 @@ describe('FakeCustody', () => {
     expect((await custody.decrypt(material, sealed, AAD)).toString()).to.equal('text')
     expect(await codeOf(custody.decrypt(material, sealed, Buffer.from('other')))).to.equal(
       'CIPHERTEXT_REJECTED',
+    )
+  })
+
+  it('takes a key of known value', async () => {
+    const custody = new FakeCustody()
+    const material = custody.put(Buffer.alloc(32, 1), 'ab'.repeat(32))
+    const twin = custody.put(Buffer.alloc(32, 1))
+    expect(material.materialId).to.equal('ab'.repeat(32))
+    const sealed = await custody.encrypt(material, Buffer.from('text'), AAD)
+    expect((await custody.decrypt(twin, sealed, AAD)).toString()).to.equal('text')
+  })
+
+  it('digests what it verified', async () => {
+    const custody = new FakeCustody()
+    const material = await custody.make(custody.plan(), ORIGIN)
+    const prefix = Buffer.from('prefix')
+    const sealed = await custody.encryptVerified(material, Buffer.from('text'), AAD, prefix)
+    expect((await custody.decrypt(material, sealed, AAD)).toString()).to.equal('text')
+    expect(sealed.digest).to.deep.equal(
+      hash('sha256', Buffer.concat([prefix, sealed.iv, sealed.ciphertext]), 'buffer'),
     )
   })
 

@@ -21,6 +21,15 @@ export interface GoldenFacts {
   readonly callers: Readonly<Record<string, Required<CallerUnderTest>>>
   readonly exchanges: readonly Exchange[]
   readonly ciphertexts: readonly GoldenCiphertext[]
+  /** External key stores and keys, as the command line shows them; absent in versions without. */
+  readonly external?: GoldenExternal
+}
+
+export interface GoldenExternal {
+  /** Each as `xks store show` shows it. */
+  readonly stores: readonly { readonly name: string }[]
+  /** As `xks key list` lists them. */
+  readonly keys: readonly { readonly arn: string }[]
 }
 
 /** What was asked of the version that wrote the database, and what it answered. */

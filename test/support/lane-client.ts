@@ -14,6 +14,7 @@ import {
   decryptCall,
   encryptCall,
   encryptRandomCall,
+  encryptVerifiedCall,
   type GenerateReply,
   LANE_CALLS,
   type LaneCall,
@@ -27,6 +28,7 @@ import {
   type StartRequest,
   sealedReply,
   type TokenAnchors,
+  verifiedReply,
 } from '../../src/token/lane-protocol.ts'
 import type { FaultModule } from './fault-module.ts'
 import type { SoftHsmToken } from './softhsm.ts'
@@ -142,6 +144,11 @@ export class LaneClient {
   async encryptRandom(material: Material, bytes: number, aad: Buffer) {
     const reply = await this.call('encryptRandom', encryptRandomCall.write(material, bytes, aad))
     return sealedReply.readWithPlaintext(reply)
+  }
+
+  async encryptVerified(material: Material, plaintext: Buffer, aad: Buffer, digestPrefix: Buffer) {
+    const parts = encryptVerifiedCall.write(material, plaintext, aad, digestPrefix)
+    return verifiedReply.read(await this.call('encryptVerified', parts))
   }
 
   random(bytes: number): Promise<Buffer> {

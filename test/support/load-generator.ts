@@ -1,13 +1,18 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import type { KmsEndpoint, KmsRequest } from './kms-request.ts'
+import { type KmsEndpoint, type KmsRequest, signedWire } from './kms-request.ts'
+import { signedXksWire, type XksCall, type XksEndpoint } from './xks-request.ts'
 import type { Percentiles } from './percentiles.ts'
 
-export interface LoadPlan {
-  readonly endpoint: KmsEndpoint
-  /** Sent in turn, for ever; each is signed once and again before its signature gets old. */
-  readonly requests: readonly KmsRequest[]
+/** Requests are sent in turn, for ever; each is signed once and again before its signature gets old. */
+export type LoadTarget =
+  | { readonly endpoint: KmsEndpoint; readonly requests: readonly KmsRequest[] }
+  | { readonly endpoint: XksEndpoint; readonly requests: readonly XksCall[] }
+
+export type LoadPlan = LoadTarget & LoadShape
+
+export interface LoadShape {
   readonly seconds: number
   /** Seconds before `seconds` whose latencies are not counted; errors are. */
   readonly warmupSeconds?: number
@@ -64,4 +69,15 @@ async function resultOf(child: ReturnType<typeof fork>): Promise<LoadResult> {
 /** `startLoad`, to its end. */
 export async function runLoad(plan: LoadPlan): Promise<LoadResult> {
   return await startLoad(plan).result
+}
+
+/** The bytes of each request, signed now. */
+export function wiresOf(plan: LoadTarget): Buffer[] {
+  return plan.requests.map((_request, i) => wireOf(plan, i))
+}
+
+export function wireOf(plan: LoadTarget, index: number): Buffer {
+  if ('uriPathPrefix' in plan.endpoint)
+    return signedXksWire(plan.endpoint, plan.requests[index] as XksCall)
+  return signedWire(plan.endpoint, plan.requests[index] as KmsRequest)
 }

@@ -1,8 +1,8 @@
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import { signedWire } from './kms-request.ts'
-import type { LoadPlan, LoadResult } from './load-generator.ts'
+import { connect as connectTls } from 'node:tls'
+import { type LoadPlan, type LoadResult, wireOf, wiresOf } from './load-generator.ts'
 import type { MetronomeData } from './load-metronome.ts'
 import { monotonicMs } from './monotonic.ts'
 import { percentiles } from './percentiles.ts'
@@ -20,18 +20,14 @@ class SignedRequests {
   #next = 0
   constructor(plan: LoadPlan) {
     this.#plan = plan
-    this.#signed = plan.requests.map((request) => ({
-      wire: signedWire(plan.endpoint, request),
-      atMs: monotonicMs(),
-    }))
+    this.#signed = wiresOf(plan).map((wire) => ({ wire, atMs: monotonicMs() }))
   }
   next(): Buffer {
     const index = this.#next++ % this.#signed.length
     const entry = this.#signed[index]
-    const request = this.#plan.requests[index]
-    if (!entry || !request) throw new TypeError('a plan needs at least one request')
+    if (!entry) throw new TypeError('a plan needs at least one request')
     if (monotonicMs() - entry.atMs > RESIGN_AFTER_MS) {
-      entry.wire = signedWire(this.#plan.endpoint, request)
+      entry.wire = wireOf(this.#plan, index)
       entry.atMs = monotonicMs()
     }
     return entry.wire
@@ -79,8 +75,17 @@ class Tally {
 }
 
 function exceptionName(body: string): string | undefined {
-  const type = /"__type"\s*:\s*"([^"]+)"/.exec(body)?.[1]
+  const type = /"(?:__type|errorName)"\s*:\s*"([^"]+)"/.exec(body)?.[1]
   return type?.split('#').at(-1)
+}
+
+function connectTo(endpoint: LoadPlan['endpoint']): Socket {
+  const { host, port } = endpoint
+  const ca = 'ca' in endpoint ? endpoint.ca : undefined
+  if (ca === undefined) return connect({ host, port, noDelay: true })
+  const socket = connectTls({ host, port, ca, servername: 'localhost' })
+  socket.setNoDelay(true)
+  return socket
 }
 
 const HEAD_END = Buffer.from('\r\n\r\n')
@@ -116,8 +121,7 @@ class Connection {
     this.#socket = undefined
   }
   #connect(): Socket {
-    const { host, port } = this.#plan.endpoint
-    const socket = connect({ host, port, noDelay: true })
+    const socket = connectTo(this.#plan.endpoint)
     const lost = (name: string) => () => {
       if (this.#socket === socket) this.#fail(name)
     }

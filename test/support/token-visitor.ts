@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { json } from 'node:stream/consumers'
 import { type AttributeName, CKA, CKK, CKO, ulongOf } from '../../src/pkcs11/attribute.ts'
 import { aesKeyGen } from '../../src/pkcs11/mechanism.ts'
@@ -20,6 +21,22 @@ const VISITS = {
   /** Makes one more AES key with a CKA_ID that is taken. */
   duplicateKey: (session: Session, id: string) => {
     session.generateKey(aesKeyGen(), secretKeyTemplate(keyOptions(id), { omitAttributes: [] }))
+  },
+  /** Makes, or imports, a key as somebody else does who has used this token for years. */
+  makeForeignKey: (session: Session, json: string) => {
+    const key = JSON.parse(json) as ForeignKey
+    const changes = new Map<number, boolean>(
+      Object.entries(key.changes ?? {}).map(([name, value]) => [CKA[name as AttributeName], value]),
+    )
+    const uses = ['ENCRYPT', 'DECRYPT'] as const
+    const options = { ...key, keyType: 'AES', valueBytes: key.valueBytes ?? 32, uses } as const
+    const profile = { omitAttributes: key.imported ? ['CKA_VALUE_LEN'] : [] }
+    const template = secretKeyTemplate(options, profile).map(({ type, value }) => ({
+      type,
+      value: changes.get(type) ?? value,
+    }))
+    if (!key.imported) session.generateKey(aesKeyGen(), template)
+    else session.createObject([...template, { type: CKA.VALUE, value: randomBytes(32) }])
   },
   /** Every object, with its value; a key must be one that may leave. */
   readObjects: (session: Session) => session.find([]).map((handle) => readObject(session, handle)),
@@ -106,6 +123,15 @@ function putObject(session: Session, object: TokenObject): void {
           { type: CKA.VALUE, value },
         ]
   session.createObject(template)
+}
+
+/** A key that is not ours. `changes` are attributes that differ from our own keys'. */
+export interface ForeignKey {
+  readonly id: string
+  readonly label: string
+  readonly valueBytes?: number
+  readonly imported?: boolean
+  readonly changes?: Partial<Record<AttributeName, boolean>>
 }
 
 interface Visit {

@@ -150,13 +150,25 @@ describe('the cold lane', () => {
 
   it('notices that another process has destroyed a key, and believes it because the canary works', async () => {
     const material = await cold.make(planFor(token))
-    const hot = await LaneClient.start(token, { anchors })
+    const hot = await LaneClient.start(token, { anchors, profile: { sessionCopies: false } })
     await hot.encrypt(material, TEXT, TEXT)
     visitToken(token, 'destroyKeys', itemAt(material.objects, 0).id)
 
     // The stale handle: the key is not there for this lane, and that is all that is said.
     const stale = await refusalOf(hot.encrypt(material, TEXT, TEXT))
     expect(stale).to.include({ code: 'KEY_UNAVAILABLE', advice: 'recover' })
+    await hot.json('learn')
+    const gone = await refusalOf(hot.encrypt(material, TEXT, TEXT))
+    expect(gone).to.include({ code: 'KEY_UNAVAILABLE', advice: 'learn' })
+    await hot.stop()
+  })
+
+  it('uses its session copy of a key that another process has destroyed until it searches', async () => {
+    const material = await cold.make(planFor(token))
+    const hot = await LaneClient.start(token, { anchors })
+    await hot.encrypt(material, TEXT, TEXT)
+    visitToken(token, 'destroyKeys', itemAt(material.objects, 0).id)
+    await hot.encrypt(material, TEXT, TEXT)
     await hot.json('learn')
     const gone = await refusalOf(hot.encrypt(material, TEXT, TEXT))
     expect(gone).to.include({ code: 'KEY_UNAVAILABLE', advice: 'learn' })

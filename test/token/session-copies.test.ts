@@ -41,6 +41,14 @@ describe('session copies', () => {
     const handle = session.generateKey(aesKeyGen(), [...others, ...changed])
     return { handle, copy: undefined, provenFor: undefined }
   }
+  const importKey = (): IndexedKey => {
+    const template = secretKeyTemplate(
+      { id, label: 'key', keyType: 'AES', valueBytes: 32, uses: ['ENCRYPT', 'DECRYPT'] },
+      { omitAttributes: ['CKA_VALUE_LEN'] },
+    )
+    const handle = session.createObject([...template, { type: CKA.VALUE, value: randomBytes(32) }])
+    return { handle, copy: undefined, provenFor: undefined }
+  }
   const shown = (ofToken: boolean) =>
     session.find([SECRET, { type: CKA.ID, value: id }, { type: CKA.TOKEN, value: ofToken }])
   const gcm = () => aesGcm({ iv: Buffer.alloc(12, 1), aad: Buffer.from('aad'), tagBits: 128 })
@@ -77,6 +85,16 @@ describe('session copies', () => {
     expect(() => copies.make(key)).to.throw('the token made a key with')
     expect(key.copy).to.equal(undefined)
     expect(shown(false)).to.have.length(0)
+  })
+
+  it('of an adopted key may have a past outside; a copy that may leave now is refused all the same', () => {
+    const imported = importKey()
+    expect(() => copies.make(imported)).to.throw('the token made a key with')
+    copies.make(imported, true)
+    const sealed = session.encrypt(gcm(), copyOf(imported), Buffer.from('text'), 64)
+    expect(session.decrypt(gcm(), imported.handle, sealed, 64).toString()).to.equal('text')
+    const extractable = makeKey({ [CKA.EXTRACTABLE]: true })
+    expect(() => copies.make(extractable, true)).to.throw('extractable = true')
   })
 
   it('are made once', () => {

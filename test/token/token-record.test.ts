@@ -31,6 +31,14 @@ describe('the bytes of a token record', () => {
       })
     })
 
+  it('keep the mark of a key that was adopted', () => {
+    const { material } = MATERIAL
+    const objects = material.objects.map((object) => ({ ...object, foreign: true as const }))
+    const record = { ...MATERIAL, material: { ...material, objects } }
+    const bytes = encodeTokenRecord(record, mac)
+    expect(findTokenRecord(bytes, mac)?.record).to.deep.equal(record)
+  })
+
   it('are not believed with any one bit changed', () => {
     const bytes = encodeTokenRecord(MATERIAL, mac)
     for (let bit = 0; bit < bytes.length * 8; bit += 1) {

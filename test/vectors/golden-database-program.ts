@@ -7,6 +7,7 @@ import {
   type Exchange,
   folderOfNew,
   type GoldenCiphertext,
+  type GoldenExternal,
   type GoldenFacts,
   type Outcome,
 } from '../support/golden-database.ts'
@@ -173,6 +174,37 @@ async function disableOne(): Promise<MadeKey> {
   return disabled
 }
 
+const XKS_PIN = 'arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab'
+const XKS_POLICY = {
+  Version: '2012-10-17',
+  Statement: [{ Effect: 'Allow', Principal: '*', Action: 'xks:*', Resource: '*' }],
+}
+
+/** External keys came with version 2. The credentials' secrets are nobody's: only that they open is of interest. */
+async function makeExternalKeys(): Promise<void> {
+  const xks = (...words: readonly string[]) => daemon.cli('xks', ...words)
+  const policyFile = join(daemon.directory, 'xks-policy.json')
+  writeFileSync(policyFile, JSON.stringify(XKS_POLICY))
+  const described = ['--regions', 'eu-west-1,us-east-1', '--requests-per-second', '12.5']
+  const guarded = ['--uri-path-prefix', '/payments', '--policy-file', policyFile]
+  await xks('store', 'create', 'payments', ...guarded, ...described)
+  await xks('store', 'create', 'plain', '--disabled')
+  for (let credential = 0; credential < 2; credential++) await xks('credential', 'add', 'payments')
+  await xks('key', 'create', 'payments/rotated', '--kms-key-arn', XKS_PIN)
+  await xks('key', 'rotate', 'payments/rotated')
+  await xks('key', 'create', 'payments/writes', '--usage', 'ENCRYPT')
+  await xks('key', 'create', 'plain/disabled')
+  await xks('key', 'disable', 'plain/disabled')
+}
+
+async function tellExternalKeys(): Promise<GoldenExternal> {
+  const told = async (...words: readonly string[]): Promise<never> =>
+    JSON.parse(await daemon.cli('xks', ...words, '--json')) as never
+  const names = ['payments', 'plain']
+  const stores = await Promise.all(names.map((store) => told('store', 'show', store)))
+  return { stores, keys: await told('key', 'list') }
+}
+
 async function exchange(caller: string, operation: string, input: Members): Promise<Exchange[]> {
   const outcome: Outcome = await ask(caller, operation, input).then(
     (reply) => ({ reply }),
@@ -212,6 +244,7 @@ const { gone, CiphertextBlob: lost } = await destroyOne()
 const withoutGcm = await makeWithoutGcm()
 await nameAndTag(keys)
 const all = { ...keys, gone, withoutGcm, disabled: await disableOne() }
+await makeExternalKeys()
 await restart(() => undefined) // the facts are what storage kept
 const exchanges: Exchange[] = []
 for (const [which, { Arn }] of Object.entries(all)) {
@@ -225,6 +258,7 @@ for (const operation of ['ListKeys', 'ListAliases']) {
 }
 exchanges.push(...(await exchange('administrator', 'Decrypt', { CiphertextBlob: lost })))
 exchanges.push(...(await exchange('nobody', 'ListKeys', {})))
+const external = await tellExternalKeys()
 await daemon.terminate()
 
 const state = join(folder, 'state')
@@ -238,6 +272,7 @@ const facts: GoldenFacts = {
   callers,
   exchanges,
   ciphertexts,
+  external,
 }
 writeFileSync(join(folder, 'facts.json'), `${JSON.stringify(facts, undefined, 1)}\n`)
 await daemon.stop()

@@ -16,6 +16,7 @@ import type { SoftHsmToken } from '../support/softhsm.ts'
 const DATABASES = 2
 const KEYS_EACH = 6
 const CIPHERTEXTS_EACH = 8
+const EXTERNAL_KEYS = 3
 
 describe('golden databases', () => {
   const databases = goldenDatabases()
@@ -35,7 +36,7 @@ describe('golden databases', () => {
 })
 
 function describeDatabase({ name, state, facts }: GoldenDatabase): void {
-  const { callers, exchanges, ciphertexts } = facts
+  const { callers, exchanges, ciphertexts, external } = facts
 
   describe(`FM-F49: ${name}, of ${facts.migrations.length} migrations`, function () {
     this.timeout(60_000)
@@ -44,7 +45,9 @@ function describeDatabase({ name, state, facts }: GoldenDatabase): void {
 
     before(async () => {
       token = await remakeToken(facts.token)
-      daemon = await DaemonUnderTest.start({ token, stateFrom: state })
+      // Its keys were put in from outside, so a lane would refuse copies of them.
+      const profile = { sessionCopies: false }
+      daemon = await DaemonUnderTest.start({ token, stateFrom: state, profile })
     })
     after(async () => {
       await daemon?.stop()
@@ -78,6 +81,17 @@ function describeDatabase({ name, state, facts }: GoldenDatabase): void {
         const other = { CiphertextBlob, EncryptionContext: { other: 'context' } }
         const outcome = await outcomeOf(call(caller, 'Decrypt', other))
         expect(outcome).to.include({ error: 'InvalidCiphertextException' })
+      })
+
+    if (external)
+      it(`has its ${external.keys.length} external keys, their stores and credentials`, async () => {
+        expect(external.keys).to.have.length.of.at.least(EXTERNAL_KEYS)
+        const told = async (...words: readonly string[]): Promise<unknown> =>
+          JSON.parse(await daemon.cli(...words, '--json'))
+        expect(await told('xks', 'key', 'list')).to.deep.equal(external.keys)
+        for (const store of external.stores)
+          expect(await told('xks', 'store', 'show', store.name)).to.deep.equal(store)
+        for (const { arn } of external.keys) await daemon.cli('key', 'where', arn) // exit 0: every proof opens
       })
 
     it('fits its token: nothing is missing, unknown or refused', async () => {

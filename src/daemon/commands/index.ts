@@ -1,5 +1,4 @@
-import * as z from 'zod'
-import { type AdminCommand, commandPath } from '../command.ts'
+import { type AdminCommand, checkedParameters, commandPath } from '../command.ts'
 import type { Installation } from '../installation.ts'
 import { backupCommand } from './backup.ts'
 import { blobInspect } from './blob-inspect.ts'
@@ -12,7 +11,12 @@ import { principalCreate } from './principal-create.ts'
 import { rebuildCommand } from './rebuild.ts'
 import { reconcileCommand } from './reconcile.ts'
 import { tokenInspect } from './token-inspect.ts'
+import { reloadCommand } from './reload.ts'
 import { tokenUnlatch } from './token-unlatch.ts'
+import { XKS_CREDENTIAL_COMMANDS } from './xks-credential.ts'
+import { xksDoctor } from './xks-doctor.ts'
+import { XKS_KEY_COMMANDS } from './xks-key.ts'
+import { XKS_STORE_COMMANDS } from './xks-store.ts'
 
 /** Commands that work on an opened installation. */
 export const ADMIN_COMMANDS: readonly AdminCommand[] = [
@@ -27,6 +31,11 @@ export const ADMIN_COMMANDS: readonly AdminCommand[] = [
   rebuildCommand,
   backupCommand,
   clockAccept,
+  reloadCommand,
+  ...XKS_STORE_COMMANDS,
+  ...XKS_KEY_COMMANDS,
+  ...XKS_CREDENTIAL_COMMANDS,
+  xksDoctor,
 ]
 
 const SERVED: ReadonlyMap<string, AdminCommand> = new Map(
@@ -43,8 +52,7 @@ export async function performCommand(
 ): Promise<unknown> {
   const command = SERVED.get(path)
   if (!command) throw new Error(`the daemon does not know ${path}; is it of another version?`)
-  const parameters = command.parameters.safeParse(given)
-  if (!parameters.success) throw new Error(z.prettifyError(parameters.error).replaceAll('\n', ' '))
+  const parameters = checkedParameters(command, given)
   installation.logger.info('administration', { command: command.name })
-  return await command.perform(installation, parameters.data)
+  return await command.perform(installation, parameters)
 }

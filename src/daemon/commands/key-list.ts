@@ -10,16 +10,18 @@ export const keyList = defineCommand({
   parameters: z.strictObject({}),
   prepare: () => ({}),
   perform: async ({ storage: { snapshot } }) =>
-    [...snapshot.allKeys()].map((key) => ({
-      arn: key.arn,
-      keyId: key.keyId,
-      accountId: key.accountId,
-      region: key.region,
-      state: key.state,
-      materials: snapshot.materialsOf(key.arn).length,
-      createdAt: isoTime(key.createdAt),
-      description: key.description,
-    })),
+    [...snapshot.allKeys()]
+      .filter(({ external }) => external === undefined)
+      .map((key) => ({
+        arn: key.arn,
+        keyId: key.keyId,
+        accountId: key.accountId,
+        region: key.region,
+        state: key.state,
+        materials: snapshot.materialsOf(key.arn).length,
+        createdAt: isoTime(key.createdAt),
+        description: key.description,
+      })),
   print: (keys, page) => {
     if (keys.length === 0) return page.line('There are no keys yet.')
     page.table(

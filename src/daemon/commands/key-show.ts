@@ -1,4 +1,5 @@
 import * as z from 'zod'
+import type { ExternalFacts } from '../../crypto/external-facts.ts'
 import { defineCommand } from '../command.ts'
 import { reportKey } from '../key-report.ts'
 import { materialsHold, printMaterial } from './print-material.ts'
@@ -19,11 +20,24 @@ export const keyShow = defineCommand({
       ['spec', `${key.keySpec}, ${key.keyUsage}, ${key.origin}`],
       ['created', key.createdAt],
       ['description', key.description],
+      ...externalFacts(key.external),
       ['rotations on demand', String(key.onDemandRotations)],
     ])
-    page.line('policy')
-    page.line(key.policy)
+    if (!key.external) {
+      page.line('policy')
+      page.line(key.policy)
+    }
     for (const material of key.materials) printMaterial(page, material)
   },
   succeeded: ({ materials }) => materialsHold(materials),
 })
+
+function externalFacts(external: ExternalFacts | undefined): [string, string][] {
+  if (!external) return []
+  return [
+    ['external key', `${external.storeName}/${external.externalKeyId}`],
+    ['external usage', external.keyUsage.join(', ')],
+    ['pinned to', external.kmsKeyArn ?? 'no KMS key'],
+    ['adopted', external.adopted ? 'yes' : 'no'],
+  ]
+}

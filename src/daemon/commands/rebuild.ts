@@ -21,7 +21,12 @@ export const rebuildCommand = defineCommand({
       ['administrator', it.administratorRestored ? 'put back' : 'was there'],
     ])
     for (const arn of it.keysAdded) page.line(`    ${arn}`)
-    if (it.keysAdded.length > 0) {
+    if (it.keysAdded.some((arn) => !arn.startsWith('arn:aws:'))) {
+      page.line(
+        'External keys wait for a store of their name: hsm-bridge xks store create; see: xks key list.',
+      )
+    }
+    if (it.keysAdded.some((arn) => arn.startsWith('arn:aws:'))) {
       page.line(
         'These keys are Enabled under the default key policy: put their policies and descriptions back.',
       )

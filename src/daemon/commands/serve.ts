@@ -1,3 +1,4 @@
+import { askDaemon } from '../admin-client.ts'
 import type { Cli, CliSession } from '../cli-session.ts'
 import { Daemon } from '../daemon.ts'
 import type { Surroundings } from '../installation.ts'
@@ -16,13 +17,24 @@ async function serve(session: CliSession): Promise<void> {
   const started = await startUnless(waiting.signal, around)
   if (!started) return
   const { daemon, endpoints } = started
+  process.on('SIGHUP', () => void reload(around))
+  const xks = endpoints.xks === undefined ? '' : ` xks ${endpoints.xks},`
   session.show({ ready: true, pid: process.pid, ...endpoints }, (page) =>
-    page.line(`ready: kms ${endpoints.kms}, ops ${endpoints.ops}, admin ${endpoints.admin}`),
+    page.line(`ready: kms ${endpoints.kms},${xks} ops ${endpoints.ops}, admin ${endpoints.admin}`),
   )
   try {
     around.logger.info('stopping', { signal: await Promise.race([signal, daemon.failed]) })
   } finally {
     await daemon.stop()
+  }
+}
+
+/** A signal says the same as `hsm-bridge reload`; the answer is in the log. */
+async function reload({ config, logger }: Surroundings): Promise<void> {
+  try {
+    await askDaemon(config.state.adminSocket, 'reload', {})
+  } catch (error) {
+    logger.error('the configuration stays as it was', { error })
   }
 }
 

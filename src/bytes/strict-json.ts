@@ -1,5 +1,4 @@
 import { isUtf8 } from 'node:buffer'
-import { KmsError } from '../kms/kms-error.ts'
 
 // The deepest legal request has four levels (a grant's encryption context); what nests deeper is an attack.
 const MAX_DEPTH = 32
@@ -7,34 +6,31 @@ const QUOTE = 0x22
 const BACKSLASH = 0x5c
 
 /**
- * JSON as a security border reads it: UTF-8 without BOM, bounded depth, no member twice.
+ * JSON as a security border reads it: UTF-8 without BOM, bounded depth, no member twice. Returns `undefined`, which is no JSON
+ * value, for everything else.
  * `JSON.parse` alone keeps the last of two equal members, and takes 376 ms for a million brackets.
- * Throws SerializationException without a message, as AWS does for a broken body.
  */
 export function parseStrictJson(body: Buffer): unknown {
-  if (!isUtf8(body)) throw notJson() // AT-J05
+  if (!isUtf8(body)) return undefined // AT-J05
   const text = body.toString('utf8')
   const written = countMembers(text)
+  if (written === undefined) return undefined
   const value = parse(text)
-  if (countKeys(value) !== written) throw notJson() // AT-J01: fewer keys than written, so one came twice
+  if (countKeys(value) !== written) return undefined // AT-J01: fewer keys than written, so one came twice
   return value
 }
 
-/** A broken request body. AWS sends no message with it (KMS-2). */
-export function notJson(): KmsError {
-  return new KmsError('SerializationException')
-}
-
+/** The parser's own error quotes the body, so nobody hears of it. */
 function parse(text: string): unknown {
   try {
     return JSON.parse(text)
-  } catch (cause) {
-    throw new KmsError('SerializationException', undefined, { cause })
+  } catch {
+    return undefined
   }
 }
 
-/** Counts the colons outside of strings, and refuses depth before the parser sees it (AT-J03). */
-function countMembers(text: string): number {
+/** Counts the colons outside of strings; `undefined` for what is too deep, before the parser sees it (AT-J03). */
+function countMembers(text: string): number | undefined {
   let members = 0
   let depth = 0
   for (let at = 0; at < text.length; at++) {
@@ -47,7 +43,7 @@ function countMembers(text: string): number {
         break
       case 0x7b: // {
       case 0x5b: // [
-        if (++depth > MAX_DEPTH) throw notJson()
+        if (++depth > MAX_DEPTH) return undefined
         break
       case 0x7d: // }
       case 0x5d: // ]

@@ -1,6 +1,5 @@
 import { expect } from 'chai'
-import { parseStrictJson } from '../../src/http/strict-json.ts'
-import { KmsError } from '../../src/kms/kms-error.ts'
+import { parseStrictJson } from '../../src/bytes/strict-json.ts'
 
 const parse = (text: string): unknown => parseStrictJson(Buffer.from(text))
 
@@ -32,7 +31,7 @@ describe('parseStrictJson', () => {
     ['an open string behind a backslash', '{"a\\"'],
     ['nothing', ''],
   ] as const) {
-    it(`refuses ${what}`, () => expectRefused(() => parse(text)))
+    it(`refuses ${what}`, () => expect(parse(text)).to.equal(undefined))
   }
 
   for (const [what, bytes] of [
@@ -42,18 +41,18 @@ describe('parseStrictJson', () => {
     ['a surrogate written as bytes', Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22])],
     ['a bare NUL', Buffer.from('{"a":"\0"}')],
   ] as const) {
-    it(`AT-J05: refuses ${what}`, () => expectRefused(() => parseStrictJson(bytes)))
+    it(`AT-J05: refuses ${what}`, () => expect(parseStrictJson(bytes)).to.equal(undefined))
   }
 
   it('AT-J03: accepts 32 levels and refuses 33', () => {
     expect(parse('['.repeat(32) + ']'.repeat(32))).to.be.an('array')
-    expectRefused(() => parse('['.repeat(33) + ']'.repeat(33)))
+    expect(parse('['.repeat(33) + ']'.repeat(33))).to.equal(undefined)
   })
 
   it('AT-J03: refuses a million brackets before the parser sees them', () => {
     const bomb = Buffer.from('{"a":'.repeat(170_000))
     const begin = performance.now()
-    expectRefused(() => parseStrictJson(bomb))
+    expect(parseStrictJson(bomb)).to.equal(undefined)
     expect(performance.now() - begin).to.be.below(50)
   })
 
@@ -61,14 +60,3 @@ describe('parseStrictJson', () => {
     expect(parse(`[${'1,'.repeat(99_999)}1]`)).to.have.lengthOf(100_000)
   })
 })
-
-function expectRefused(read: () => unknown): void {
-  try {
-    read()
-  } catch (error) {
-    expect(error).to.be.instanceOf(KmsError)
-    expect(error).to.include({ code: 'SerializationException', hasMessage: false })
-    return
-  }
-  expect.fail('was accepted')
-}

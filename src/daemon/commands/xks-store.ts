@@ -1,0 +1,161 @@
+import { readFileSync } from 'node:fs'
+import * as z from 'zod'
+import type { StorageSnapshot, XksStoreRecord } from '../../storage/storage.ts'
+import { type AdminCommand, defineCommand } from '../command.ts'
+import { isoTime } from '../key-report.ts'
+import { region, requestsPerSecond, storeName, uriPathPrefix } from '../xks-config.ts'
+import { storeUnknown } from '../xks-credential.ts'
+import { deleteXksStore, makeXksStore } from '../xks-store.ts'
+import { splitList } from './split-list.ts'
+
+const argument = { name: '<store>', summary: 'name of an external key store' }
+
+const create = defineCommand({
+  name: 'xks store create',
+  summary: 'make an external key store; the configuration may declare stores too',
+  argument,
+  flags: [
+    {
+      flags: '--uri-path-prefix <path>',
+      summary: 'what stands before /kms/xks/v1; default: empty',
+    },
+    {
+      flags: '--regions <names>',
+      summary: 'regions AWS KMS may call from, with commas; default: all',
+    },
+    { flags: '--requests-per-second <number>', summary: 'quota; default: none' },
+    {
+      flags: '--policy-file <file>',
+      summary: 'who may use its keys (JSON); default: AWS KMS decides',
+    },
+    { flags: '--disabled', summary: 'refuse every use until it is enabled' },
+  ],
+  where: 'either',
+  parameters: z.strictObject({
+    name: storeName,
+    uriPathPrefix,
+    regions: z.array(region),
+    requestsPerSecond: requestsPerSecond.optional(),
+    policy: z.string().optional(),
+    enabled: z.boolean(),
+  }),
+  prepare: ({ store, uriPathPrefix: prefix, regions, requestsPerSecond: rate, ...given }) => ({
+    name: String(store),
+    uriPathPrefix: String(prefix ?? ''),
+    regions: splitList(regions),
+    ...(rate !== undefined && { requestsPerSecond: Number(rate) }),
+    ...(given['policyFile'] !== undefined && {
+      policy: readFileSync(String(given['policyFile']), 'utf8'),
+    }),
+    enabled: given['disabled'] !== true,
+  }),
+  perform: async ({ storage }, wish) => {
+    const { requestsPerSecond: rate, policy } = wish
+    const store = await makeXksStore(storage, { ...wish, requestsPerSecond: rate, policy })
+    return reportStore(storage.snapshot, store)
+  },
+  print: (it, page) => {
+    page.line(`The store ${it.name} answers at ${it.uriPath}.`)
+    page.line(`Next: hsm-bridge xks key create ${it.name}/<key>`)
+    page.line(`      hsm-bridge xks config-file ${it.name} --out <file>`)
+  },
+})
+
+const list = defineCommand({
+  name: 'xks store list',
+  summary: 'list the external key stores',
+  flags: [],
+  where: 'either',
+  parameters: z.strictObject({}),
+  prepare: () => ({}),
+  perform: async ({ storage: { snapshot } }) =>
+    [...snapshot.allXksStores()]
+      .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+      .map((store) => reportStore(snapshot, store)),
+  print: (stores, page) => {
+    if (stores.length === 0) return page.line('There are no external key stores yet.')
+    page.table(
+      ['Store', 'State', 'URI path', 'Regions', 'Keys', 'Credentials'],
+      stores.map((it) => [
+        it.name,
+        it.enabled ? 'Enabled' : 'Disabled',
+        it.uriPath,
+        it.regions.join(' ') || 'all',
+        String(it.keys),
+        String(it.credentials.length),
+      ]),
+    )
+  },
+})
+
+const show = defineCommand({
+  name: 'xks store show',
+  summary: 'show an external key store, its credentials and its policy',
+  argument,
+  flags: [],
+  where: 'either',
+  parameters: z.strictObject({ name: z.string() }),
+  prepare: ({ store }) => ({ name: String(store) }),
+  perform: async ({ storage: { snapshot } }, { name }) => {
+    const store = snapshot.findXksStore(name)
+    if (!store) throw storeUnknown(name)
+    return reportStore(snapshot, store)
+  },
+  print: (it, page) => {
+    page.heading(it.name)
+    page.facts([
+      ['state', it.enabled ? 'Enabled' : 'Disabled'],
+      ['URI path', it.uriPath],
+      ['regions', it.regions.join(' ') || 'all'],
+      [
+        'requests per second',
+        it.requestsPerSecond === null ? 'no quota' : `${it.requestsPerSecond}`,
+      ],
+      ['keys', String(it.keys)],
+      ['created', it.createdAt],
+    ])
+    for (const { accessKeyId, createdAt } of it.credentials)
+      page.line(`credential ${accessKeyId} of ${createdAt}`)
+    page.line(it.policy === null ? 'no policy: AWS KMS decides who uses the keys' : 'policy')
+    if (it.policy !== null) page.line(it.policy)
+  },
+})
+
+const remove = defineCommand({
+  name: 'xks store delete',
+  summary: 'delete a store without keys, and its credentials',
+  argument,
+  flags: [],
+  where: 'either',
+  parameters: z.strictObject({ name: z.string() }),
+  prepare: ({ store }) => ({ name: String(store) }),
+  perform: async ({ storage, config }, { name }) => {
+    if (config.xks?.stores.some((declared) => declared.name === name))
+      throw new Error(
+        `${config.file} declares the store ${name}: take it out there first, then reload`,
+      )
+    await deleteXksStore(storage, name)
+    return { deleted: name }
+  },
+  print: ({ deleted }, page) => page.line(`The store ${deleted} is gone.`),
+})
+
+export const XKS_STORE_COMMANDS: readonly AdminCommand[] = [create, list, show, remove]
+
+function reportStore(snapshot: StorageSnapshot, store: XksStoreRecord) {
+  const credentials = [...snapshot.allXksCredentials()].filter((it) => it.storeName === store.name)
+  return {
+    name: store.name,
+    uriPath: `${store.uriPathPrefix}/kms/xks/v1`,
+    regions: store.regions,
+    requestsPerSecond: store.requestsPerSecond ?? null,
+    enabled: store.enabled,
+    policy: store.policy ?? null,
+    createdAt: isoTime(store.createdAt),
+    keys: [...snapshot.externalKeysOf(store.name)].length,
+    credentials: credentials.map(({ accessKeyId, createdAt }) => ({
+      accessKeyId,
+      createdAt: isoTime(createdAt),
+    })),
+  }
+}

@@ -1,0 +1,243 @@
+import { randomUUID, type X509Certificate } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { Agent, request } from 'node:https'
+import { isIP } from 'node:net'
+import { connect, type ConnectionOptions } from 'node:tls'
+import { signRequest } from '../sigv4/sign-request.ts'
+import type { XksCredential } from '../xks/external-key-store.ts'
+import { type Check, check, clockAgrees } from './doctor.ts'
+import type { Installation } from './installation.ts'
+import { readPrivateFile } from './private-file.ts'
+import { storeUnknown } from './xks-credential.ts'
+import { StoredXksDirectory } from './xks-directory.ts'
+
+/** What AWS KMS is, or will be, told of a store, and what this machine needs to play its part. */
+export interface XksDoctorWish {
+  readonly store: string
+  /** XksProxyUriEndpoint. */
+  readonly url: string
+  /** CA of the server's certificate, where it is none of the system's: AWS KMS will not take such a one. */
+  readonly caFile?: string | undefined
+  /** For mutual TLS. */
+  readonly clientCertFile?: string | undefined
+  readonly clientKeyFile?: string | undefined
+}
+
+const KMS_PORT = 443
+/** AWS KMS gives a call so long, the network included. */
+const KMS_PATIENCE_MS = 250
+const PATIENCE_MS = 5_000
+const LEAST_DAYS = 10
+const DAY_MS = 24 * 60 * 60 * 1000
+const HEALTH_BODY = JSON.stringify({
+  requestMetadata: { kmsRequestId: randomUUID(), kmsOperation: 'KmsHealthCheck' },
+})
+
+/** Suites of which AWS KMS needs one (XKS T-03). */
+const SUITES = [
+  ['TLS_AES_256_GCM_SHA384', 'TLSv1.3'],
+  ['TLS_CHACHA20_POLY1305_SHA256', 'TLSv1.3'],
+  ['ECDHE-RSA-AES256-GCM-SHA384', 'TLSv1.2'],
+  ['ECDHE-ECDSA-AES256-GCM-SHA384', 'TLSv1.2'],
+] as const
+
+/** Looks at the proxy from the outside, as AWS KMS will: name, certificate, suites, and a signed call. */
+export async function checkXks(
+  installation: Installation,
+  wish: XksDoctorWish,
+): Promise<readonly Check[]> {
+  const url = new URL(wish.url)
+  const tls = clientOptions(wish, url)
+  const { storage } = installation
+  return [
+    await check('name', 'AWS KMS wants https:// and a public DNS name', () => assertName(url)),
+    await check('port', 'let a load balancer or a firewall rule lead port 443 here', () =>
+      assertPort(url),
+    ),
+    await check('certificate chain', 'send the whole chain of a CA that AWS trusts', async () => {
+      const { authorizationError } = await greet(tls)
+      if (authorizationError !== undefined) throw new Error(authorizationError)
+      return wish.caFile === undefined
+        ? 'trusted here'
+        : 'trusted by the CA given; AWS has its own list'
+    }),
+    await check('certificate names', 'AWS KMS compares CN and SAN', async () =>
+      assertNames((await greet(tls)).certificate, url.hostname),
+    ),
+    await check('certificate expiry', 'renew it, then: hsm-bridge reload', async () =>
+      assertFresh((await greet(tls)).certificate, Date.now()),
+    ),
+    await check('cipher suites', 'offer one of those that AWS KMS knows', () => findSuites(tls)),
+    await check('clock', 'set it; signatures of AWS KMS are refused after five minutes', () =>
+      clockAgrees(Date.now(), storage.snapshot.heartbeat),
+    ),
+    await check('health', 'look at the log of the daemon', () =>
+      askHealth(installation, wish, tls),
+    ),
+  ]
+}
+
+/** XKS U-04 */
+export function assertName({ protocol, hostname }: URL): string {
+  if (protocol !== 'https:') throw new Error(`${protocol} is not https:`)
+  if (isIP(hostname.replace(/^\[|\]$/g, '')) !== 0) throw new Error(`${hostname} is an address`)
+  if (!hostname.includes('.')) throw new Error(`${hostname} is not a fully qualified domain name`)
+  return hostname
+}
+
+/** XKS T-12 */
+function assertPort({ port }: URL): string {
+  if (port !== '' && Number(port) !== KMS_PORT)
+    throw new Error(`AWS KMS connects to port ${KMS_PORT} only, over IPv4; this is port ${port}`)
+  return `${KMS_PORT}; AWS KMS comes over IPv4`
+}
+
+/** XKS T-05, T-06: CN and SAN must both fit. */
+export function assertNames(certificate: X509Certificate, hostname: string): string {
+  const bySan = certificate.checkHost(hostname, { subject: 'never' })
+  if (bySan === undefined) throw new Error(`the SAN does not name ${hostname}`)
+  const names = certificate.subject.split('\n').filter((line) => line.startsWith('CN='))
+  const commonName = names[0]?.slice('CN='.length).toLowerCase() ?? ''
+  const wildcard = hostname.toLowerCase().replace(/^[^.]+/, '*')
+  if (names.length !== 1 || ![hostname.toLowerCase(), wildcard].includes(commonName))
+    throw new Error(`the subject CN '${commonName}' is not ${hostname}`)
+  return `CN ${commonName}, SAN ${bySan}`
+}
+
+export function assertFresh({ validFrom, validTo }: X509Certificate, now: number): string {
+  const days = Math.floor((Date.parse(validTo) - now) / DAY_MS)
+  if (Date.parse(validFrom) > now) throw new Error(`it is valid from ${validFrom} on`)
+  if (days < LEAST_DAYS) throw new Error(`it expires ${validTo}, in ${days} days`)
+  return `good for ${days} days`
+}
+
+interface Greeting {
+  readonly certificate: X509Certificate
+  readonly authorizationError: string | undefined
+}
+
+/** A handshake that trusts nobody and tells what it saw. */
+function greet(options: ConnectionOptions): Promise<Greeting> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ ...options, rejectUnauthorized: false, timeout: PATIENCE_MS })
+    socket.once('error', reject)
+    socket.once('timeout', () => socket.destroy(new Error('no answer')))
+    socket.once('secureConnect', () => {
+      const certificate = socket.getPeerX509Certificate()
+      const problem: unknown = socket.authorizationError // by its types an Error, in truth mostly a code
+      socket.destroy()
+      if (!certificate) reject(new Error('the server shows no certificate'))
+      else resolve({ certificate, authorizationError: wordsOf(problem) })
+    })
+  })
+}
+
+function wordsOf(problem: unknown): string | undefined {
+  if (problem instanceof Error) return problem.message
+  return typeof problem === 'string' ? problem : undefined
+}
+
+async function findSuites(options: ConnectionOptions): Promise<string> {
+  const offered: string[] = []
+  for (const [ciphers, version] of SUITES) {
+    const only = { ciphers, minVersion: version, maxVersion: version }
+    const suits = await greet({ ...options, ...only }).then(
+      () => true,
+      () => false,
+    )
+    if (suits) offered.push(ciphers)
+  }
+  if (offered.length === 0) throw new Error('none of the four')
+  return offered.join(', ')
+}
+
+function clientOptions(wish: XksDoctorWish, url: URL): ConnectionOptions {
+  const { caFile, clientCertFile, clientKeyFile } = wish
+  return {
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: Number(url.port || KMS_PORT),
+    ...(isIP(url.hostname) === 0 && { servername: url.hostname }),
+    ALPNProtocols: ['http/1.1'],
+    ...(caFile !== undefined && { ca: readFileSync(caFile) }),
+    ...(clientCertFile !== undefined && { cert: readFileSync(clientCertFile) }),
+    ...(clientKeyFile !== undefined && { key: readPrivateFile(clientKeyFile, 'client-key-file') }),
+  }
+}
+
+/** XKS H-11, H-12: signed as AWS KMS signs, on a new connection and again on the same one. */
+async function askHealth(
+  { storage, seal, logger }: Installation,
+  wish: XksDoctorWish,
+  tls: ConnectionOptions,
+): Promise<string> {
+  const store = storage.snapshot.findXksStore(wish.store)
+  if (!store) throw storeUnknown(wish.store)
+  const first = [...storage.snapshot.allXksCredentials()].find(
+    ({ storeName }) => storeName === store.name,
+  )
+  const credential =
+    first && new StoredXksDirectory(storage, seal, logger).findCredential(first.accessKeyId)
+  if (!credential) throw new Error(`the store ${store.name} has no credential to sign with`)
+  const region = store.regions[0] ?? 'us-east-1'
+  const url = new URL(`${store.uriPathPrefix}/kms/xks/v1/health`, wish.url)
+  const agent = new Agent({ ...tls, keepAlive: true, maxSockets: 1 })
+  try {
+    const cold = await ask(url, agent, credential, region)
+    const warm = await ask(url, agent, credential, region)
+    const times = `${cold.ms} ms on a new connection, ${warm.ms} ms on a warm one`
+    if (warm.ms > KMS_PATIENCE_MS || cold.ms > KMS_PATIENCE_MS)
+      throw new Error(`${times}; AWS KMS waits ${KMS_PATIENCE_MS} ms`)
+    return `${healthIn(warm.body)}; ${times}`
+  } finally {
+    agent.destroy()
+  }
+}
+
+async function ask(url: URL, agent: Agent, credential: XksCredential, region: string) {
+  const body = Buffer.from(HEALTH_BODY)
+  const unsigned = { 'content-type': 'application/json' }
+  const headers = await signRequest(
+    { method: 'POST', url, headers: unsigned, body },
+    { ...credential, region, service: 'kms-xks-proxy' },
+    Date.now(),
+  )
+  const began = performance.now()
+  const answer = await post(url, agent, headers, body)
+  const ms = Math.round(performance.now() - began)
+  if (answer.status !== 200)
+    throw new Error(`it answers ${answer.status}: ${answer.body.slice(0, 512)}`)
+  return { ms, body: answer.body }
+}
+
+function post(url: URL, agent: Agent, headers: Record<string, string>, body: Buffer) {
+  return new Promise<{ status: number; body: string }>((resolve, reject) => {
+    const call = request(
+      url,
+      { method: 'POST', agent, headers, timeout: PATIENCE_MS },
+      (response) => {
+        const chunks: Buffer[] = []
+        response.on('data', (chunk: Buffer) => chunks.push(chunk))
+        response.once('error', reject)
+        response.once('end', () =>
+          resolve({
+            status: response.statusCode ?? 0,
+            body: Buffer.concat(chunks).toString('utf8'),
+          }),
+        )
+      },
+    )
+    call.once('error', reject)
+    call.once('timeout', () => call.destroy(new Error('no answer')))
+    call.end(body)
+  })
+}
+
+function healthIn(body: string): string {
+  const { ekmFleetDetails = [] } = JSON.parse(body) as {
+    ekmFleetDetails?: readonly { readonly healthStatus: string }[]
+  }
+  const states = ekmFleetDetails.map(({ healthStatus }) => healthStatus)
+  if (states.every((state) => state === 'UNAVAILABLE'))
+    throw new Error('every token is UNAVAILABLE: AWS KMS will not connect the store')
+  return states.join(', ')
+}

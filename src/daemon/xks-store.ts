@@ -1,0 +1,93 @@
+import { readFileSync } from 'node:fs'
+import { compilePolicy } from '../policy/compile-policy.ts'
+import { PolicyError } from '../policy/policy-error.ts'
+import type { Storage, StorageDraft, XksStoreRecord } from '../storage/storage.ts'
+import { ConfigError } from './config-error.ts'
+import { codeOf } from './private-file.ts'
+import type { ReloadReport } from './reload-report.ts'
+import type { DeclaredStore, XksConfig } from './xks-config.ts'
+import { storeUnknown } from './xks-credential.ts'
+
+export type XksStoreWish = Omit<XksStoreRecord, 'createdAt'>
+
+/** Makes a store. Throws PolicyError, StorageError for a prefix in use, Error for a name in use. */
+export async function makeXksStore(storage: Storage, wish: XksStoreWish): Promise<XksStoreRecord> {
+  if (wish.policy !== undefined) compilePolicy(wish.policy, 'xks') // XKS Z-06
+  return await storage.change((draft) => {
+    if (draft.findXksStore(wish.name)) throw new Error(`the store ${wish.name} exists already`)
+    const store = { ...wish, createdAt: Date.now() }
+    draft.putXksStore(store)
+    return store
+  })
+}
+
+/** Removes a store and its credentials. Refuses while it has keys: AWS KMS may still hold ciphertexts of theirs. */
+export function deleteXksStore(storage: Storage, name: string): Promise<void> {
+  return storage.change((draft) => {
+    if (!draft.findXksStore(name)) throw storeUnknown(name)
+    if (draft.hasExternalKeys(name))
+      throw new Error(
+        `the store ${name} has keys, and a key is never deleted here; disable the keys, or the store`,
+      )
+    draft.removeXksStore(name)
+  })
+}
+
+/** The declared stores with their policies read and compiled. Throws ConfigError naming the option; touches nothing. */
+export function readDeclaredStores(config: XksConfig | undefined): readonly XksStoreWish[] {
+  return (config?.stores ?? []).map((store, index) => {
+    const { policyFile, ...wish } = store
+    return { ...wish, policy: policyFile === undefined ? undefined : readPolicy(store, index) }
+  })
+}
+
+/** Makes storage say what the file says of the declared stores, in one change or not at all. */
+export function applyDeclaredStores(
+  storage: Storage,
+  wishes: readonly XksStoreWish[],
+): Promise<Pick<ReloadReport, 'made' | 'changed'>> {
+  return storage.change((draft) => {
+    const report = { made: [] as string[], changed: [] as string[] }
+    for (const wish of wishes) {
+      const outcome = applyStore(draft, wish)
+      if (outcome !== 'same') report[outcome].push(wish.name)
+    }
+    return report
+  })
+}
+
+function applyStore(draft: StorageDraft, wish: XksStoreWish): 'made' | 'changed' | 'same' {
+  const found = draft.findXksStore(wish.name)
+  const store: XksStoreRecord = { ...wish, createdAt: found?.createdAt ?? Date.now() }
+  if (found && isSame(found, store)) return 'same'
+  draft.putXksStore(store)
+  return found ? 'changed' : 'made'
+}
+
+function isSame(one: XksStoreRecord, other: XksStoreRecord): boolean {
+  return (
+    one.uriPathPrefix === other.uriPathPrefix &&
+    one.regions.join() === other.regions.join() &&
+    one.requestsPerSecond === other.requestsPerSecond &&
+    one.enabled === other.enabled &&
+    one.policy === other.policy
+  )
+}
+
+function readPolicy({ policyFile = '', name }: DeclaredStore, index: number): string {
+  const option = `xks.stores.${index}.policyFile`
+  let text: string
+  try {
+    text = readFileSync(policyFile, 'utf8')
+  } catch (error) {
+    throw new ConfigError(option, `cannot read ${policyFile} (${codeOf(error)})`, { cause: error })
+  }
+  try {
+    compilePolicy(text, 'xks')
+    return text
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error
+    const message = `${policyFile}, the policy of ${name}: ${error.message}`
+    throw new ConfigError(option, message, { cause: error })
+  }
+}

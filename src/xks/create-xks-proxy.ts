@@ -1,0 +1,63 @@
+import { CustodyError } from '../crypto/custody-error.ts'
+import type { KeyCustody } from '../crypto/key-custody.ts'
+import { xksErrorOf } from './custody-failures.ts'
+import type { HealthReport } from './key-manager-health.ts'
+import { decrypt } from './operations/decrypt.ts'
+import { encrypt, type Spend } from './operations/encrypt.ts'
+import { getHealthStatus } from './operations/get-health-status.ts'
+import { getKeyMetadata } from './operations/get-key-metadata.ts'
+import type { XksProxy, XksRequest, XksTrail } from './proxy.ts'
+import type { ProxyIdentity } from './wire.ts'
+import { XksError } from './xks-error.ts'
+
+export interface XksProxyParts {
+  readonly custody: KeyCustody
+  readonly health: HealthReport
+  readonly spend: Spend
+  readonly identity: ProxyIdentity
+  /** AWS KMS waits for 250 ms: an answer after this many milliseconds is DependencyTimeoutException. Default: whatever the parts take. */
+  readonly deadlineMs?: number
+}
+
+/** Carries out steps 8 to 14 of the order of errors (XKS 1.9). */
+export function createXksProxy(parts: XksProxyParts): XksProxy {
+  const { deadlineMs } = parts
+  return {
+    async perform(request, trail) {
+      try {
+        const answer = carryOut(parts, request, trail)
+        return await (deadlineMs === undefined ? answer : within(deadlineMs, answer))
+      } catch (error) {
+        throw error instanceof CustodyError ? xksErrorOf(error, request.operation) : error
+      }
+    },
+  }
+}
+
+async function carryOut(
+  { custody, spend, identity, health }: XksProxyParts,
+  request: XksRequest,
+  trail: XksTrail,
+): Promise<string> {
+  switch (request.operation) {
+    case 'Encrypt':
+      return encrypt(custody, spend, request, trail)
+    case 'Decrypt':
+      return decrypt(custody, request, trail)
+    case 'GetKeyMetadata':
+      return getKeyMetadata(request, trail)
+    case 'GetHealthStatus':
+      return getHealthStatus(identity, health, request, trail)
+  }
+}
+
+/** XKS X-11. The work goes on and cleans up after itself; nobody hears of it any more. */
+async function within(deadlineMs: number, work: Promise<string>): Promise<string> {
+  const { promise: late, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new XksError('DependencyTimeoutException')), deadlineMs)
+  try {
+    return await Promise.race([work, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,424 @@
+import { once } from 'node:events'
+import { connect as connectPlain } from 'node:net'
+import { text as readText } from 'node:stream/consumers'
+import { setTimeout as pause } from 'node:timers/promises'
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
+import { expect } from 'chai'
+import {
+  kmsSubjectName,
+  type TlsMaterial,
+  TlsMaterialError,
+  XksTls,
+} from '../../src/http/xks-tls.ts'
+import {
+  type IssuedCertificate,
+  type IssueOptions,
+  TestAuthority,
+} from '../support/certificates.ts'
+import { readAnswer, targetOf, XksFaceUnderTest } from './xks-face-under-test.ts'
+
+const KMS_NAME = kmsSubjectName('eu-west-1')
+const SUITES = [
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+] as const
+
+describe('TLS of the XKS face', () => {
+  let authority: TestAuthority
+  let stranger: TestAuthority
+  let ec: IssuedCertificate
+  let rsa: IssuedCertificate
+  let client: IssuedCertificate
+  const open: { face: XksFaceUnderTest; sockets: TLSSocket[] }[] = []
+  const warnings: Readonly<Record<string, unknown>>[] = []
+  const logger = { warn: (message: string, facts: object) => warnings.push({ message, ...facts }) }
+
+  before(async () => {
+    authority = await TestAuthority.create()
+    stranger = await TestAuthority.create() // of the same name
+    ec = await authority.issue()
+    rsa = await authority.issue({ keyType: 'RSA' })
+    client = await authority.issue({ names: [KMS_NAME], purpose: 'client' })
+  })
+  afterEach(async () => {
+    warnings.length = 0
+    for (const { face, sockets } of open.splice(0)) {
+      for (const socket of sockets) socket.destroy()
+      await face.stop()
+    }
+  })
+
+  const mutual = (
+    subjectNames: readonly string[] = [KMS_NAME],
+    ca = authority.cert,
+  ): TlsMaterial => ({
+    ...ec,
+    clients: { ca, subjectNames },
+  })
+
+  async function start(material: TlsMaterial, options: { handshakeTimeoutMs?: number } = {}) {
+    const tls = new XksTls(material, { logger, ...options })
+    const face = await new XksFaceUnderTest({}, { tls }).start()
+    open.push({ face, sockets: [] })
+    return { tls, face }
+  }
+
+  /** Connects, calls once, and tells what it saw; rejects when the connection does. */
+  async function visit(face: XksFaceUnderTest, options: ConnectionOptions = {}) {
+    const socket = connect({
+      port: face.port,
+      host: '127.0.0.1',
+      servername: 'localhost',
+      ca: authority.cert,
+      ALPNProtocols: ['http/1.1'],
+      ...options,
+    })
+    open.find((one) => one.face === face)?.sockets.push(socket)
+    let session: Buffer | undefined
+    socket.on('session', (given: Buffer) => {
+      session = given
+    })
+    await once(socket, 'secureConnect')
+    socket.write(face.sign(targetOf('health')))
+    const { status } = await readAnswer(socket)
+    expect(status, 'the connection closed without an answer').not.to.satisfy(Number.isNaN)
+    await pause(5) // tickets come behind
+    return {
+      status,
+      suite: socket.getCipher().standardName,
+      protocol: socket.getProtocol(),
+      alpn: socket.alpnProtocol,
+      fingerprint: socket.getPeerCertificate().fingerprint256,
+      reused: socket.isSessionReused(),
+      session,
+      socket,
+    }
+  }
+
+  async function assertRefused(face: XksFaceUnderTest, options: ConnectionOptions): Promise<void> {
+    const seen = await visit(face, options).catch((error: unknown) => error)
+    expect(seen).to.be.instanceOf(Error)
+    expect(face.requests).to.deep.equal([])
+  }
+
+  describe('suites', () => {
+    const OFFERS = [
+      ['TLS_AES_256_GCM_SHA384', 'EC'],
+      ['TLS_AES_256_GCM_SHA384', 'RSA'],
+      ['TLS_CHACHA20_POLY1305_SHA256', 'EC'],
+      ['TLS_CHACHA20_POLY1305_SHA256', 'RSA'],
+      ['ECDHE-ECDSA-AES256-GCM-SHA384', 'EC'],
+      ['ECDHE-RSA-AES256-GCM-SHA384', 'RSA'],
+    ] as const
+    for (const [suite, keyType] of OFFERS) {
+      it(`XKS T-03: ${suite} with an ${keyType} key`, async () => {
+        const { face } = await start(keyType === 'EC' ? ec : rsa)
+        const isThree = suite.startsWith('TLS_')
+        const version = isThree ? 'TLSv1.3' : 'TLSv1.2'
+        const seen = await visit(face, { ciphers: suite, minVersion: version, maxVersion: version })
+        expect(seen).to.include({ status: 200, protocol: version })
+        expect(seen.suite.replace('_WITH', '')).to.contain(
+          isThree ? suite : suite.replaceAll('-', '_').replace('AES256', 'AES_256'),
+        )
+      })
+    }
+
+    it('XKS T-03: no other suite of this OpenSSL', async () => {
+      const { getCiphers } = await import('node:tls')
+      const others = getCiphers().filter(
+        (name) => !SUITES.some((suite) => suite.toLowerCase() === name),
+      )
+      expect(others.length).to.be.greaterThan(20)
+      const { face } = await start(rsa)
+      for (const name of others) {
+        const three = name.startsWith('tls_')
+        const ciphers = three ? name.toUpperCase() : `${name.toUpperCase()}:@SECLEVEL=0`
+        const version = three ? 'TLSv1.3' : 'TLSv1.2'
+        await assertRefused(face, { ciphers, minVersion: version, maxVersion: version })
+      }
+    })
+
+    for (const version of ['TLSv1', 'TLSv1.1'] as const) {
+      it(`AT-H10: no ${version}`, async () => {
+        const { face } = await start(rsa)
+        await assertRefused(face, {
+          minVersion: version,
+          maxVersion: version,
+          ciphers: 'ALL:@SECLEVEL=0',
+        })
+      })
+    }
+
+    it('AT-H10: signatures with SHA-1 alone find no handshake', async () => {
+      const { face } = await start(rsa)
+      const sigalgs = 'RSA+SHA1:ECDSA+SHA1'
+      const ciphers = `${SUITES[2]}:@SECLEVEL=0`
+      await assertRefused(face, { sigalgs, ciphers, maxVersion: 'TLSv1.2' })
+    })
+
+    it('AT-H10: a client cannot negotiate anew', async () => {
+      const { face } = await start(ec)
+      const { socket } = await visit(face, { maxVersion: 'TLSv1.2' })
+      const error = await new Promise<Error | null>((resolve) => {
+        socket.on('error', resolve)
+        socket.on('close', () => resolve(new Error('closed')))
+        if (socket.renegotiate({}, resolve) === false) resolve(new Error('refused'))
+      })
+      expect(error).to.be.instanceOf(Error)
+    })
+  })
+
+  describe('protocols', () => {
+    for (const [what, ALPNProtocols, agreed] of [
+      ['only http/1.1', ['http/1.1'], 'http/1.1'],
+      ['h2 in front of http/1.1', ['h2', 'http/1.1'], 'http/1.1'],
+      ['none', undefined, false],
+    ] as const) {
+      it(`XKS T-02: speaks HTTP/1.1 with a client that offers ${what}`, async () => {
+        const { face } = await start(ec)
+        const offer = ALPNProtocols ? [...ALPNProtocols] : undefined
+        const seen = await visit(face, { ALPNProtocols: offer as string[] })
+        expect(seen).to.include({ status: 200, alpn: agreed })
+      })
+    }
+
+    it('XKS T-02: and with none that speaks h2 alone', async () => {
+      const { face } = await start(ec)
+      await assertRefused(face, { ALPNProtocols: ['h2'] })
+    })
+
+    it('XKS T-04: refuses plain HTTP on its port without a word', async () => {
+      const { face } = await start(ec)
+      const socket = connectPlain(face.port, '127.0.0.1')
+      socket.write(face.sign(targetOf('health')))
+      expect(await readText(socket)).not.to.contain('HTTP')
+      expect(face.requests).to.deep.equal([])
+    })
+
+    it('AT-H14: half a handshake and garbage are gone in time, and delay nobody', async () => {
+      const { face } = await start(ec, { handshakeTimeoutMs: 300 })
+      const sockets = Array.from({ length: 200 }, (_, i) => {
+        const socket = connectPlain(face.port, '127.0.0.1')
+          .on('error', () => undefined)
+          .resume()
+        if (i % 2) socket.write('\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03', 'latin1')
+        return socket
+      })
+      const closed = sockets.map((socket) => once(socket, 'close'))
+      expect((await visit(face)).status).to.equal(200)
+      await Promise.all(closed)
+      const connections = await new Promise<number>((resolve) =>
+        face.server.getConnections((_error, count) => resolve(count)),
+      )
+      expect(connections).to.equal(1)
+    })
+
+    for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+      it(`AT-H11, AT-H12: resumes no session of ${version}, so that there is no early data`, async () => {
+        const { face } = await start(ec)
+        const versions = { minVersion: version, maxVersion: version }
+        const { socket, session } = await visit(face, versions)
+        const kept = session ?? socket.getSession()
+        expect((await visit(face, { ...versions, session: kept })).reused).to.equal(false)
+      })
+    }
+  })
+
+  describe('keys', () => {
+    it('takes PKCS #8, SEC 1 and PKCS #1', async () => {
+      for (const { cert, key, traditionalKey } of [ec, rsa])
+        for (const form of [key, traditionalKey]) {
+          const { face } = await start({ cert, key: form })
+          expect((await visit(face)).status).to.equal(200)
+        }
+    })
+
+    const BAD: readonly [string, () => TlsMaterial, string][] = [
+      ['a certificate that is none', () => ({ ...ec, cert: 'x' }), 'CERTIFICATE'],
+      ['a key that is none', () => ({ ...ec, key: 'x' }), 'KEY'],
+      ['a key of another certificate', () => ({ cert: ec.cert, key: rsa.key }), 'KEY'],
+      ['no CA', () => mutual([KMS_NAME], ''), 'CLIENT_CA'],
+      ['a CA that is none', () => mutual([KMS_NAME], brokenPem), 'CLIENT_CA'],
+      ['no subject names', () => mutual([]), 'SUBJECT_NAMES'],
+      ['an empty subject name', () => mutual(['']), 'SUBJECT_NAMES'],
+    ]
+    const brokenPem = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
+    for (const [what, material, code] of BAD) {
+      it(`refuses ${what} and names the part`, () => {
+        expect(() => new XksTls(material()))
+          .to.throw(TlsMaterialError)
+          .with.property('code', code)
+      })
+    }
+  })
+
+  describe('client certificates', () => {
+    const CLIENTS: readonly [string, IssueOptions, boolean][] = [
+      ['AWS KMS', { names: [KMS_NAME], purpose: 'client' }, true],
+      ['both purposes', { names: [KMS_NAME], purpose: 'both' }, true],
+      ['an RSA key', { names: [KMS_NAME], keyType: 'RSA' }, true],
+      ['no stated purpose', { names: [KMS_NAME], purpose: 'any' }, true],
+      ['the purpose of a server', { names: [KMS_NAME], purpose: 'server' }, false],
+      ['another name', { names: ['cks.kms.eu-west-2.amazonaws.com'] }, false],
+      ['a name that begins so', { names: [`${KMS_NAME}.evil.com`] }, false],
+      ['a name in other case', { names: [KMS_NAME.toUpperCase()] }, false],
+      ['AT-H13: a name with NUL behind it', { names: [`${KMS_NAME}\0.evil.com`] }, false],
+      ['AT-H13: the name in SAN alone', { names: ['x'], dnsNames: [KMS_NAME] }, false],
+      ['AT-H13: two names', { names: [KMS_NAME, 'x'] }, false],
+      ['AT-H13: the right name behind another', { names: ['x', KMS_NAME] }, false],
+      ['no name', { names: [] }, false],
+      [
+        'an expired certificate',
+        { names: [KMS_NAME], notAfter: new Date(Date.now() - 1000) },
+        false,
+      ],
+      ['one of tomorrow', { names: [KMS_NAME], notBefore: new Date(Date.now() + 3.6e6) }, false],
+    ]
+    for (const [what, options, isTaken] of CLIENTS) {
+      it(`XKS T-10: ${isTaken ? 'takes' : 'refuses'} ${what}`, async () => {
+        const { face } = await start(mutual())
+        const { cert, key } = await authority.issue(options)
+        if (isTaken) expect((await visit(face, { cert, key })).status).to.equal(200)
+        else await assertRefused(face, { cert, key })
+      })
+    }
+
+    for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+      it(`XKS T-10: refuses no certificate over ${maxVersion}`, async () => {
+        const { face } = await start(mutual())
+        await assertRefused(face, { maxVersion })
+      })
+
+      it(`XKS T-10: refuses the right name of another CA over ${maxVersion}`, async () => {
+        const { face } = await start(mutual())
+        const { cert, key } = await stranger.issue({ names: [KMS_NAME] })
+        await assertRefused(face, { cert, key, maxVersion })
+      })
+
+      it(`XKS T-10: refuses another name over ${maxVersion} and tells the operator which`, async () => {
+        const { face } = await start(mutual())
+        const { cert, key } = await authority.issue({ names: ['somebody'] })
+        await assertRefused(face, { cert, key, maxVersion })
+        expect(warnings).to.have.lengthOf(1)
+        expect(warnings[0]).to.include({
+          message: 'client certificate refused',
+          subject: 'somebody',
+        })
+      })
+    }
+
+    it('AT-H13: takes a certificate with its intermediate and refuses it without', async () => {
+      const { face } = await start(mutual())
+      const intermediate = await authority.subordinate('an intermediate CA')
+      const { cert, key } = await intermediate.issue({ names: [KMS_NAME], purpose: 'client' })
+      await assertRefused(face, { cert, key })
+      expect((await visit(face, { cert: cert + '\n' + intermediate.cert, key })).status).to.equal(
+        200,
+      )
+    })
+
+    it('XKS T-09: takes every name and every CA that is configured', async () => {
+      const names = [KMS_NAME, kmsSubjectName('us-east-1')]
+      const { face } = await start(mutual(names, authority.cert + stranger.cert))
+      for (const issuer of [authority, stranger])
+        for (const name of names) {
+          const { cert, key } = await issuer.issue({ names: [name] })
+          expect((await visit(face, { cert, key })).status).to.equal(200)
+        }
+    })
+
+    it('XKS T-11: the name of AWS KMS is that of its Region', () => {
+      expect(kmsSubjectName('ap-southeast-2')).to.equal('cks.kms.ap-southeast-2.amazonaws.com')
+    })
+
+    it('XKS T-08: asks for none unless it is told to', async () => {
+      const { face } = await start(ec)
+      expect((await visit(face)).status).to.equal(200)
+    })
+  })
+
+  describe('reload', () => {
+    it('shows the new certificate to new connections and leaves the old ones alone', async () => {
+      const { tls, face } = await start(ec)
+      const before = await visit(face)
+      tls.reload(rsa)
+      const after = await visit(face)
+      expect(after.fingerprint).not.to.equal(before.fingerprint)
+      before.socket.write(face.sign(targetOf('health')))
+      expect((await readAnswer(before.socket)).status).to.equal(200)
+    })
+
+    it('keeps the suites, the protocols and the clients’ rule', async () => {
+      const { tls, face } = await start(mutual())
+      tls.reload({ ...mutual(), ...rsa })
+      const { cert, key } = client
+      expect((await visit(face, { cert, key })).status).to.equal(200)
+      face.requests.length = 0
+      await assertRefused(face, {})
+      const weaker = { ciphers: 'ECDHE-RSA-AES128-GCM-SHA256', maxVersion: 'TLSv1.2' } as const
+      await assertRefused(face, { ...client, ...weaker })
+      await assertRefused(face, { ...client, ALPNProtocols: ['h2'] })
+    })
+
+    it('keeps everything when the new material is bad', async () => {
+      const { tls, face } = await start(mutual())
+      const before = await visit(face, client)
+      for (const bad of [
+        { ...mutual(), key: rsa.key },
+        mutual([KMS_NAME], 'no CA'),
+        mutual([]),
+        ec, // without the rule: that takes a restart
+      ]) {
+        expect(() => tls.reload(bad)).to.throw(TlsMaterialError)
+        expect((await visit(face, client)).fingerprint).to.equal(before.fingerprint)
+      }
+    })
+
+    it('AT-H12: a client of the former CA is refused, also with a session from before', async () => {
+      for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+        const { tls, face } = await start(mutual())
+        const versions = { minVersion: version, maxVersion: version }
+        const { socket, session } = await visit(face, { ...client, ...versions })
+        const kept = session ?? socket.getSession()
+        tls.reload(mutual([KMS_NAME], stranger.cert))
+        face.requests.length = 0
+        await assertRefused(face, { ...client, ...versions, session: kept })
+        const other = await stranger.issue({ names: [KMS_NAME] })
+        expect((await visit(face, { ...other, ...versions })).status).to.equal(200)
+      }
+    })
+
+    it('XKS T-09: a name that was taken off is refused, and a new one taken', async () => {
+      const { tls, face } = await start(mutual())
+      tls.reload(mutual(['other']))
+      await assertRefused(face, client)
+      const other = await authority.issue({ names: ['other'] })
+      expect((await visit(face, other)).status).to.equal(200)
+    })
+
+    it('50 reloads under requests drop none', async () => {
+      const { tls, face } = await start(ec)
+      let done = false
+      let calls = 0
+      const caller = async (): Promise<void> => {
+        const { socket } = await visit(face)
+        while (!done) {
+          socket.write(face.sign(targetOf('health')))
+          expect((await readAnswer(socket)).status).to.equal(200)
+          expect((await visit(face)).status).to.equal(200)
+          calls += 2
+        }
+      }
+      const callers = [caller(), caller(), caller()]
+      for (let i = 0; i < 50; i++) {
+        tls.reload(i % 2 ? ec : rsa)
+        await pause(5)
+      }
+      done = true
+      await Promise.all(callers)
+      expect(calls).to.be.greaterThan(20)
+    })
+  })
+})

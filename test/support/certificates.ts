@@ -1,0 +1,152 @@
+import 'reflect-metadata'
+import { createPrivateKey, randomBytes } from 'node:crypto'
+import {
+  AuthorityKeyIdentifierExtension,
+  BasicConstraintsExtension,
+  ExtendedKeyUsageExtension,
+  type Extension,
+  type JsonName,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  SubjectAlternativeNameExtension,
+  SubjectKeyIdentifierExtension,
+  X509CertificateGenerator,
+} from '@peculiar/x509'
+
+const DAY_MS = 86_400_000
+const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'
+const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
+const PURPOSES = { server: [SERVER_AUTH], client: [CLIENT_AUTH], both: [SERVER_AUTH, CLIENT_AUTH] }
+
+export interface IssueOptions {
+  /** The common names of the subject, in order. */
+  readonly names?: readonly string[]
+  /** DNS names, 127.0.0.1 goes without saying. */
+  readonly dnsNames?: readonly string[]
+  readonly purpose?: keyof typeof PURPOSES | 'any'
+  readonly keyType?: 'EC' | 'RSA'
+  readonly notBefore?: Date
+  readonly notAfter?: Date
+}
+
+/** A certificate with its key, as PEM. */
+export interface IssuedCertificate {
+  readonly cert: string
+  /** PKCS #8. */
+  readonly key: string
+  /** SEC 1, for EC keys; PKCS #1 for RSA keys. */
+  readonly traditionalKey: string
+}
+
+/** A CA for one test. Its certificates are valid for a day. */
+export class TestAuthority {
+  readonly #keys: CryptoKeyPair
+  readonly #name: JsonName
+  /** PEM. */
+  readonly cert: string
+
+  private constructor(keys: CryptoKeyPair, name: JsonName, cert: string) {
+    this.#keys = keys
+    this.#name = name
+    this.cert = cert
+  }
+
+  static async create(commonName = 'hsm-bridge test CA'): Promise<TestAuthority> {
+    const keys = await makeKeys('EC')
+    const name: JsonName = [{ CN: [commonName] }]
+    const certificate = await X509CertificateGenerator.createSelfSigned({
+      ...lifetime({}),
+      serialNumber: serialNumber(),
+      name,
+      keys,
+      signingAlgorithm: SIGNING,
+      extensions: await authorityExtensions(keys),
+    })
+    return new TestAuthority(keys, name, certificate.toString('pem'))
+  }
+
+  /** An intermediate CA below this one. */
+  async subordinate(commonName: string): Promise<TestAuthority> {
+    const keys = await makeKeys('EC')
+    const name: JsonName = [{ CN: [commonName] }]
+    const certificate = await X509CertificateGenerator.create({
+      ...lifetime({}),
+      serialNumber: serialNumber(),
+      subject: name,
+      issuer: this.#name,
+      publicKey: keys.publicKey,
+      signingKey: this.#keys.privateKey,
+      signingAlgorithm: SIGNING,
+      extensions: await authorityExtensions(keys),
+    })
+    return new TestAuthority(keys, name, certificate.toString('pem'))
+  }
+
+  async issue(options: IssueOptions = {}): Promise<IssuedCertificate> {
+    const { names = ['localhost'], dnsNames = ['localhost'] } = options
+    const { purpose = 'both', keyType = 'EC' } = options
+    const keys = await makeKeys(keyType)
+    const certificate = await X509CertificateGenerator.create({
+      ...lifetime(options),
+      serialNumber: serialNumber(),
+      subject: names.map((name) => ({ CN: [name] })),
+      issuer: this.#name,
+      publicKey: keys.publicKey,
+      signingKey: this.#keys.privateKey,
+      signingAlgorithm: SIGNING,
+      extensions: [
+        await AuthorityKeyIdentifierExtension.create(this.#keys.publicKey),
+        new SubjectAlternativeNameExtension([
+          ...dnsNames.map((value) => ({ type: 'dns', value }) as const),
+          { type: 'ip', value: '127.0.0.1' },
+        ]),
+        ...(purpose === 'any' ? [] : [new ExtendedKeyUsageExtension(PURPOSES[purpose])]),
+      ],
+    })
+    return { cert: certificate.toString('pem'), ...(await pemsOf(keys)) }
+  }
+}
+
+const SIGNING = { name: 'ECDSA', hash: 'SHA-256' }
+
+async function authorityExtensions(keys: CryptoKeyPair): Promise<Extension[]> {
+  return [
+    new BasicConstraintsExtension(true, undefined, true),
+    new KeyUsagesExtension(KeyUsageFlags.keyCertSign, true),
+    await SubjectKeyIdentifierExtension.create(keys.publicKey),
+  ]
+}
+
+function lifetime({ notBefore, notAfter }: IssueOptions): { notBefore: Date; notAfter: Date } {
+  return {
+    notBefore: notBefore ?? new Date(Date.now() - DAY_MS),
+    notAfter: notAfter ?? new Date(Date.now() + DAY_MS),
+  }
+}
+
+function serialNumber(): string {
+  return `4${randomBytes(15).toString('hex').slice(1)}`
+}
+
+function makeKeys(keyType: 'EC' | 'RSA'): Promise<CryptoKeyPair> {
+  const algorithm =
+    keyType === 'EC'
+      ? { name: 'ECDSA', namedCurve: 'P-256' }
+      : {
+          name: 'RSASSA-PKCS1-v1_5',
+          hash: 'SHA-256',
+          modulusLength: 2048,
+          publicExponent: new Uint8Array([1, 0, 1]),
+        }
+  return crypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
+}
+
+async function pemsOf({ privateKey }: CryptoKeyPair) {
+  const pkcs8 = Buffer.from(await crypto.subtle.exportKey('pkcs8', privateKey))
+  const key = createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' })
+  const traditional = key.asymmetricKeyType === 'ec' ? 'sec1' : 'pkcs1'
+  return {
+    key: key.export({ format: 'pem', type: 'pkcs8' }).toString(),
+    traditionalKey: key.export({ format: 'pem', type: traditional }).toString(),
+  }
+}
