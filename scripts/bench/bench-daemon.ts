@@ -19,6 +19,7 @@ const IDLE = { windowMs: 500, cpuUs: 20_000 }
 export interface BenchDaemon {
   readonly endpoint: KmsEndpoint
   readonly state: StateDirectory
+  readonly configPath: string
   /** Milliseconds from the spawn to the first 200 of /readyz. */
   readonly readyMs: number
   /** The front process, then its lanes. */
@@ -29,7 +30,10 @@ export interface BenchDaemon {
 }
 
 /** Starts `hsm-bridge serve` and waits for /readyz; an empty state directory is initialised by it. */
-export async function startBenchDaemon(directory: string): Promise<BenchDaemon> {
+export async function startBenchDaemon(
+  directory: string,
+  moreLines: readonly string[] = [],
+): Promise<BenchDaemon> {
   const [kms, ops] = [await freePort(), await freePort()]
   const config = `${directory}.bench.yaml`
   mkdirSync(directory, { recursive: true, mode: 0o700 })
@@ -38,6 +42,7 @@ export async function startBenchDaemon(directory: string): Promise<BenchDaemon> 
     `kms: {listen: "127.0.0.1:${kms}"}`,
     `ops: {listen: "127.0.0.1:${ops}"}`,
     'log: {level: warn}',
+    ...moreLines,
   ]
   writeFileSync(config, `${lines.join('\n')}\n`, { mode: 0o600 })
   const began = performance.now()
@@ -52,6 +57,7 @@ export async function startBenchDaemon(directory: string): Promise<BenchDaemon> 
   const pid = child.pid as number
   return {
     state,
+    configPath: config,
     readyMs,
     endpoint: {
       host: '127.0.0.1',
@@ -102,7 +108,7 @@ async function settled(pid: number): Promise<void> {
   console.error(`the daemon is still busy with itself after ${SETTLE_MS / 1000} s`)
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo

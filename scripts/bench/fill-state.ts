@@ -1,11 +1,12 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes, randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { AEAD_SCHEMES } from '../../src/crypto/aead-scheme.ts'
 import type { Material, MaterialOrigin } from '../../src/crypto/key-custody.ts'
 import { findAnchors } from '../../src/daemon/anchors.ts'
 import { type Config, loadConfig } from '../../src/daemon/config.ts'
+import { stateDirectory } from '../../src/daemon/state-directory.ts'
 import { type TokenPlace, tokenPlace } from '../../src/daemon/token-connection.ts'
 import type { KeyMaterial } from '../../src/kms/key.ts'
 import { keyArn } from '../../src/kms/key-id.ts'
@@ -46,6 +47,18 @@ export function fillState(directory: string, keys: number): void {
   const program = [import.meta.filename, directory, String(keys)]
   execFileSync(process.execPath, program, { stdio: ['ignore', 'ignore', 'inherit'] })
   writeFileSync(complete, '')
+}
+
+/**
+ * A state directory of so many keys that may be changed: the cached one stays as it was made. `directory` must not exist.
+ */
+export function copyFilledState(cache: string, keys: number, directory: string): void {
+  const cached = join(cache, `state-${keys}-keys`)
+  fillState(cached, keys)
+  const isOfAProcess = /daemon\.lock|\.sock$/
+  cpSync(cached, directory, { recursive: true, filter: (path) => !isOfAProcess.test(path) })
+  const { conf } = stateDirectory(directory).softHsm
+  writeFileSync(conf, readFileSync(conf, 'utf8').replaceAll(cached, directory), { mode: 0o600 })
 }
 
 async function fill(directory: string, keys: number): Promise<void> {

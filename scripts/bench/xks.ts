@@ -1,13 +1,17 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type LoadResult, runLoad, type LoadTarget } from '../../test/support/load-generator.ts'
 import { median } from '../../test/support/percentiles.ts'
-import { XksDaemonUnderTest } from '../../test/support/xks-daemon.ts'
+import { XksDaemonUnderTest, type XksDaemonOptions } from '../../test/support/xks-daemon.ts'
 import { encryptCall, signedXksWire, type XksEndpoint } from '../../test/support/xks-request.ts'
 import { childrenOf, cpuUs, machine } from './cpu-time.ts'
+import { copyFilledState } from './fill-state.ts'
 import { hasWrk, type Saturation, saturate } from './saturate.ts'
+import { ScaledDaemon } from './scaled-daemon.ts'
 
 /**
  * `npm run bench:xks`: Encrypt as AWS KMS sends it, with a CDIV that is verified by decrypting, over TLS on connections that stay
@@ -21,7 +25,7 @@ const { values } = parseArgs({
     connections: { type: 'string', default: '32' },
     rate: { type: 'string', default: '1800' },
     steady: { type: 'string', default: '60' },
-    part: { type: 'string', multiple: true, default: ['speed', 'steady', 'overload'] },
+    part: { type: 'string', multiple: true, default: ['speed', 'steady', 'scale', 'overload'] },
   },
 })
 const rounds = Number(values.rounds)
@@ -32,8 +36,16 @@ const DISTINCT_REQUESTS = 400
 const KEYS = 10
 const PLAINTEXT = Buffer.alloc(32, 7)
 const OVERLOAD = 4
+const FEW_KEYS = 10
+const MANY_KEYS = 10_000
+const CACHE = join(import.meta.dirname, '..', '..', '.cache')
+/** As a small network HSM: two lanes of two calls for each request make 500 requests a second. */
+const SLOW_TOKEN = {
+  callMs: 1,
+  deadlinesMs: { use: 80, useTotal: 150, find: 5_000, write: 30_000 },
+} as const
 
-const PARTS: Readonly<Record<string, (bench: Bench) => Promise<void>>> = { speed, steady, overload }
+const PARTS: Readonly<Record<string, () => Promise<void>>> = { speed, steady, scale, overload }
 
 interface Bench {
   readonly daemon: XksDaemonUnderTest
@@ -43,16 +55,17 @@ interface Bench {
 
 console.log(machine())
 console.log(`load: ${hasWrk ? 'wrk -t1' : 'our own generator'}, ${connections} TLS connections`)
-await withBench(async (bench) => {
-  for (const name of values.part) {
-    const part = Object.hasOwn(PARTS, name) ? PARTS[name] : undefined
-    if (!part) throw new TypeError(`--part is one of ${Object.keys(PARTS).join(', ')}`)
-    await part(bench)
-  }
-})
+for (const name of values.part) {
+  const part = Object.hasOwn(PARTS, name) ? PARTS[name] : undefined
+  if (!part) throw new TypeError(`--part is one of ${Object.keys(PARTS).join(', ')}`)
+  await part()
+}
 
-async function withBench(work: (bench: Bench) => Promise<void>): Promise<void> {
-  const daemon = await XksDaemonUnderTest.start({ config: { log: { level: 'warn' } } })
+async function withBench(
+  options: XksDaemonOptions,
+  work: (bench: Bench) => Promise<void>,
+): Promise<void> {
+  const daemon = await XksDaemonUnderTest.start({ config: { log: { level: 'warn' } }, ...options })
   try {
     const keys: string[] = []
     for (let i = 0; i < KEYS; i++) keys.push(await daemon.createKey(`key-${i}`))
@@ -77,7 +90,11 @@ function calls(keys: readonly string[]) {
 
 // ── speed: the daemon against an echo ────────────────────────────────────────────────────────────────────────────────
 
-async function speed({ daemon, target, pids }: Bench): Promise<void> {
+function speed(): Promise<void> {
+  return withBench({}, compareWithEcho)
+}
+
+async function compareWithEcho({ daemon, target, pids }: Bench): Promise<void> {
   const [first] = target.requests
   if (!first) throw new TypeError('there is no request')
   const answer = await daemon.call(first)
@@ -146,7 +163,11 @@ async function startEcho(replyBytes: number, { certFile, keyFile }: XksDaemonUnd
 
 // ── steady: a fixed rate, latency from the intended send time ────────────────────────────────────────────────────────
 
-async function steady({ target }: Bench): Promise<void> {
+function steady(): Promise<void> {
+  return withBench({}, holdRate)
+}
+
+async function holdRate({ target }: Bench): Promise<void> {
   const perSecond = Number(values.rate)
   const result = await runLoad({
     ...target,
@@ -159,26 +180,77 @@ async function steady({ target }: Bench): Promise<void> {
   console.log(`  ${latency(result)}, ${result.late} of ${result.sent} sent late${losses(result)}`)
 }
 
-// ── overload: what is still served when far more is asked than can be ────────────────────────────────────────────────
+// ── overload: what is still served when far more is asked than the token can do ──────────────────────────────────────
 
-async function overload({ target }: Bench): Promise<void> {
-  const peaks: number[] = []
-  const goods: number[] = []
-  let refusal: LoadResult | undefined
-  for (let round = 0; round < rounds; round++) {
-    const peak = await saturateClosed(target, connections)
-    refusal = await saturateClosed(target, connections * OVERLOAD * 8)
-    peaks.push(peak.ok / seconds)
-    goods.push(refusal.ok / seconds)
-  }
-  const ratios = goods.map((good, i) => good / (peaks[i] ?? NaN))
-  console.log(`\noverload: ${connections} connections against ${connections * OVERLOAD * 8}`)
-  console.log(`  served ${median(peaks).toFixed(0)}/s and ${median(goods).toFixed(0)}/s`)
-  console.log(`  goodput : peak  ${spread(ratios)}${refusal ? losses(refusal) : ''}`)
+/** The token is slowed down to what a small HSM does, so that it is the token that is overloaded and not these two cores. */
+async function overload(): Promise<void> {
+  const options = { faults: { record: false }, profile: { deadlinesMs: SLOW_TOKEN.deadlinesMs } }
+  await withBench(options, async ({ daemon, target }) => {
+    const { callMs } = SLOW_TOKEN
+    daemon.daemon.faults.rules([
+      `C_Encrypt delay=${callMs} lane=hot`,
+      `C_Decrypt delay=${callMs} lane=hot`,
+    ])
+    const peaks: number[] = []
+    const goods: number[] = []
+    const slowest: number[] = []
+    let last: LoadResult | undefined
+    for (let round = 0; round < rounds; round++) {
+      const peak = await runLoad({ ...target, connections, warmupSeconds: 1, seconds })
+      last = await runLoad({
+        ...target,
+        connections: 512,
+        warmupSeconds: 1,
+        seconds,
+        rate: { perSecond: OVERLOAD * peak.perSecond, arrivals: 'poisson' },
+      })
+      peaks.push(peak.perSecond)
+      goods.push((last.perSecond * last.ok) / last.sent)
+      slowest.push(last.refusedMs.p99)
+    }
+    console.log(
+      `\nEncrypt at ${OVERLOAD} times what the token can do, ${callMs} ms a call, open loop`,
+    )
+    console.log(`  peak ${median(peaks).toFixed(0)}/s, served ${median(goods).toFixed(0)}/s`)
+    console.log(`  goodput : peak  ${spread(goods.map((good, i) => good / (peaks[i] ?? NaN)))}`)
+    console.log(`  refusals: p99 ${median(slowest).toFixed(1)} ms${last ? losses(last) : ''}`)
+  })
 }
 
-function saturateClosed(target: Bench['target'], many: number): Promise<LoadResult> {
-  return runLoad({ ...target, connections: many, warmupSeconds: 1, seconds })
+// ── scale: latency at few and at many keys in the token ──────────────────────────────────────────────────────────────
+
+async function scale(): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'hsm-bridge-bench-xks-'))
+  const sides: ScaledDaemon[] = []
+  try {
+    for (const keys of [FEW_KEYS, MANY_KEYS]) {
+      const state = join(directory, `state-${keys}`)
+      copyFilledState(CACHE, keys, state)
+      sides.push(await ScaledDaemon.start(state))
+    }
+    const [few, many] = sides as [ScaledDaemon, ScaledDaemon]
+    const [fewMs, manyMs]: [number[], number[]] = [[], []]
+    for (let round = 0; round < rounds; round++) {
+      for (const [side, p50s] of [
+        [few, fewMs],
+        [many, manyMs],
+      ] as const) {
+        const rate = { perSecond: 200, arrivals: 'poisson' } as const
+        const plan = { ...side.target, connections, warmupSeconds: 1, seconds, rate }
+        p50s.push((await runLoad(plan)).latencyMs.p50)
+      }
+    }
+    console.log('\nEncrypt at 200/s, open loop')
+    console.log(
+      `  p50 at ${FEW_KEYS} keys ${median(fewMs).toFixed(2)} ms, at ${MANY_KEYS} keys ${median(manyMs).toFixed(2)} ms`,
+    )
+    console.log(
+      `  ${MANY_KEYS} : ${FEW_KEYS} keys  ${spread(manyMs.map((ms, i) => ms / (fewMs[i] ?? NaN)))}`,
+    )
+  } finally {
+    for (const side of sides) await side.stop()
+    rmSync(directory, { recursive: true, force: true })
+  }
 }
 
 function latency({ latencyMs: { p50, p99, p999, max } }: LoadResult): string {

@@ -223,8 +223,10 @@ export class Daemon {
       readiness: () => this.#readiness(),
       metrics: () => this.#metrics.text(),
     })
-    const handler = (name: string, parameters: unknown) =>
-      performCommand(this.#installation, name, parameters)
+    const handler = async (name: string, parameters: unknown) => {
+      await this.#whileComparing(compared)
+      return await performCommand(this.#installation, name, parameters)
+    }
     this.#admin = await AdminServer.listen(config.state.adminSocket, handler, logger)
     const kms = await listenOn(server, config.kms.listen, 'kms.listen')
     return {
@@ -233,6 +235,14 @@ export class Daemon {
       ops: await this.#ops.listen(),
       admin: config.state.adminSocket,
     }
+  }
+
+  /** Right after a start a command would find everything read-only for the moment that the comparison takes. */
+  async #whileComparing(compared: Promise<void>): Promise<void> {
+    const isComparing =
+      this.#installation.storage.readOnlyReason === NOT_COMPARED &&
+      this.#token.pool.status().inRotation > 0
+    if (isComparing) await atMost(compared, TOKEN_PATIENCE_MS)
   }
 
   /** A real use of the canary in the token, now. */

@@ -81,7 +81,8 @@ export async function checkXks(
 export function assertName({ protocol, hostname }: URL): string {
   if (protocol !== 'https:') throw new Error(`${protocol} is not https:`)
   if (isIP(hostname.replace(/^\[|\]$/g, '')) !== 0) throw new Error(`${hostname} is an address`)
-  if (!hostname.includes('.')) throw new Error(`${hostname} is not a fully qualified domain name`)
+  if (!hostname.replace(/\.$/, '').includes('.'))
+    throw new Error(`${hostname} is not a fully qualified domain name`)
   return hostname
 }
 

@@ -31,7 +31,8 @@ export class AdmissionLimit {
   constructor(uptime: () => number, options: Partial<AdmissionOptions> = {}) {
     this.#options = { ...ADMISSION_DEFAULTS, ...options }
     this.#uptime = uptime
-    this.#limit = this.#options.most
+    // Room is earned: a queue that was let in at once would outlive the deadline of everybody in it.
+    this.#limit = Math.min(this.#options.most, 4 * this.#options.fewest)
   }
 
   /** How many may be inside right now. */

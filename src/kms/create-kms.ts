@@ -192,7 +192,7 @@ function seedAlias({ storage, clock }: KmsContext, aliasName: string, arn: strin
 function warnOfLimit({ notify }: KmsContext, { keyArn, material }: KeyMaterial, count: number) {
   notify({
     level: 'warn',
-    message: `key material ${material.materialId} has made up to ${count} encryptions; it is rotated at 2^31`,
+    message: `key material ${material.materialId} has made up to ${count} encryptions of 2^31, half of what is safe`,
     keyArn,
   })
 }

@@ -138,7 +138,9 @@ function assertAlwaysInside(history: KeyHistory): void {
     ({ field, name }) => `${name} is ${history[field] ?? 'not shown'}`,
   )
   if (doubts.length > 0)
-    throw refused(`${doubts.join('; ')}: it may have been outside, which you would have to accept`)
+    throw refused(
+      `${doubts.join('; ')}: it may have been outside; --accept-imported takes it all the same`,
+    )
 }
 
 /** Undefined where the token does not show it. */

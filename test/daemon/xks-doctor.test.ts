@@ -41,6 +41,7 @@ describe('xks doctor', () => {
       'https://192.0.2.1',
       'https://[::1]',
       'https://xks',
+      'https://localhost.',
     ])
       expect(() => assertName(new URL(url)), url).throw()
   })

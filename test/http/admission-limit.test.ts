@@ -38,12 +38,18 @@ describe('AdmissionLimit', () => {
 
   it('a single slow call among quick ones changes nothing', () => {
     const limit = limitOf({ fewest: 10, most: 100, targetMs: 50 })
+    const before = limit.limit
     for (let i = 0; i < 20; i++) {
       pass(limit, 90, 1)
       pass(limit, 1, 200)
       pass(limit, 100, 1)
     }
-    expect(limit.limit).to.be.greaterThan(60)
+    expect(limit.limit).to.be.at.least(before)
+  })
+
+  it('begins with little room, so that a flood finds no queue to wait in', () => {
+    expect(limitOf({ fewest: 10, most: 1000 }).limit).to.equal(40)
+    expect(limitOf({ fewest: 10, most: 20 }).limit).to.equal(20)
   })
 
   it('lets in more again when there is time for them and somebody was refused', () => {

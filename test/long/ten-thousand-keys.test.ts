@@ -1,11 +1,10 @@
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { type BenchDaemon, startBenchDaemon } from '../../scripts/bench/bench-daemon.ts'
 import { machine } from '../../scripts/bench/cpu-time.ts'
-import { fillState } from '../../scripts/bench/fill-state.ts'
-import { stateDirectory } from '../../src/daemon/state-directory.ts'
+import { copyFilledState } from '../../scripts/bench/fill-state.ts'
 import { KmsClient, outcomeOf } from '../support/kms-client.ts'
 import { callKms, type KmsRequest } from '../support/kms-request.ts'
 import { type LoadResult, runLoad, startLoad } from '../support/load-generator.ts'
@@ -27,7 +26,7 @@ describe(`a token of ${MANY.toLocaleString('en')} keys on ${machine()}`, functio
   const daemons: BenchDaemon[] = []
 
   before(() => {
-    for (const keys of [FEW, MANY]) copyState(keys)
+    for (const keys of [FEW, MANY]) copyFilledState(CACHE, keys, stateOf(keys))
   })
   afterEach(async () => {
     for (const daemon of daemons.splice(0)) await daemon.stop()
@@ -40,16 +39,6 @@ describe(`a token of ${MANY.toLocaleString('en')} keys on ${machine()}`, functio
     return daemon
   }
   const stateOf = (keys: number) => join(directory, `state-${keys}`)
-
-  /** The cached state stays as it was made: keys that a test makes go into a copy. */
-  function copyState(keys: number): void {
-    const cached = join(CACHE, `state-${keys}-keys`)
-    fillState(cached, keys)
-    const copy = stateOf(keys)
-    cpSync(cached, copy, { recursive: true, filter: (path) => !/daemon\.lock|\.sock$/.test(path) })
-    const { conf } = stateDirectory(copy).softHsm
-    writeFileSync(conf, readFileSync(conf, 'utf8').replaceAll(cached, copy), { mode: 0o600 })
-  }
 
   it('FM-F54: is ready within 3 s of the start', async () => {
     await (await start(MANY)).stop() // afterwards its files are in memory

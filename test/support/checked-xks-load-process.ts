@@ -15,13 +15,14 @@ import type { XksAnswer, XksEndpoint } from './xks-request.ts'
 
 const PLAINTEXT_BYTES = 64
 const TICK_MS = 4
+const CONNECTIONS = 64
 
 /** Counts connections that end before the load does. */
 class CountingAgent extends Agent {
   dropped = 0
 
   constructor() {
-    super({ keepAlive: true, maxCachedSessions: 0 })
+    super({ keepAlive: true, maxCachedSessions: 0, maxSockets: CONNECTIONS }) // beyond 256 it would close idle ones itself
   }
 
   override createConnection(

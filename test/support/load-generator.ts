@@ -35,6 +35,8 @@ export interface LoadResult {
   readonly errorSamples: readonly string[]
   /** Milliseconds, of answered requests, from when they were due (open loop) or sent (closed loop). */
   readonly latencyMs: Percentiles
+  /** The same of those that were answered with another status than 200. */
+  readonly refusedMs: Percentiles
   /** Answers a second, warm-up left out. */
   readonly perSecond: number
   /** Requests that left more than 1 ms after they were due: the generator's or the connections' share of the latency. */

@@ -36,6 +36,7 @@ class SignedRequests {
 
 class Tally {
   readonly #latencies: number[] = []
+  readonly #refusals: number[] = []
   readonly #errors = new Map<string, number>()
   readonly #samples: string[] = []
   readonly #measureFromMs: number
@@ -56,6 +57,7 @@ class Tally {
     if (dueMs < this.#measureFromMs) return
     this.#answered++
     this.#latencies.push(monotonicMs() - dueMs)
+    if (status !== 200) this.#refusals.push(monotonicMs() - dueMs)
   }
   failed(name: string, detail: string): void {
     this.#errors.set(name, (this.#errors.get(name) ?? 0) + 1)
@@ -68,6 +70,7 @@ class Tally {
       errors: Object.fromEntries(this.#errors),
       errorSamples: this.#samples,
       latencyMs: percentiles(this.#latencies),
+      refusedMs: percentiles(this.#refusals),
       perSecond: (this.#answered * 1000) / Math.max(1, endMs - this.#measureFromMs),
       late: this.#late,
     }

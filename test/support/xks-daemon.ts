@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { askDaemon } from '../../src/daemon/admin-client.ts'
 import { commandPath } from '../../src/daemon/command.ts'
 import { TestAuthority } from './certificates.ts'
-import { type DaemonOptions, DaemonUnderTest } from './daemon-under-test.ts'
+import { type DaemonOptions, DaemonUnderTest, eventually } from './daemon-under-test.ts'
 import { signedXksWire, type XksAnswer, type XksCall, type XksEndpoint } from './xks-request.ts'
 
 export const STORE = 'store'
@@ -102,9 +102,26 @@ export class XksDaemonUnderTest {
   /** Serving, with its first credential. */
   static async start(options: XksDaemonOptions = {}): Promise<XksDaemonUnderTest> {
     const made = await XksDaemonUnderTest.prepare(options)
-    await made.daemon.serve()
-    await made.addCredential()
-    return made
+    try {
+      await made.daemon.serve()
+      await made.#changesAreOpen()
+      await made.addCredential()
+      return made
+    } catch (error) {
+      await made.stop()
+      throw error
+    }
+  }
+
+  /** A daemon that is ready has yet to compare its database with the token before it changes anything. */
+  async #changesAreOpen(): Promise<void> {
+    const changes = async () => {
+      await this.administer('xks credential remove', { accessKeyId: 'none' })
+    }
+    await eventually(
+      async () => !(await messageOf(changes())).includes('compared'),
+      () => this.daemon.log(),
+    )
   }
 
   /** Writes another certificate and key where the configuration looks for them. */
@@ -132,13 +149,13 @@ export class XksDaemonUnderTest {
   async writeConfigFile(store = STORE): Promise<string> {
     this.#files += 1
     const file = join(this.daemon.directory, `credential-${this.#files}.json`)
-    await this.daemon.cli('xks', 'config-file', store, '--out', file)
+    await this.administer('xks config-file', { store, out: file })
     return file
   }
 
   /** Makes an external key in the token. */
-  async createKey(externalKeyId: string, ...flags: readonly string[]): Promise<string> {
-    await this.daemon.cli('xks', 'key', 'create', `${STORE}/${externalKeyId}`, ...flags)
+  async createKey(externalKeyId: string, keyUsage = ['ENCRYPT', 'DECRYPT']): Promise<string> {
+    await this.administer('xks key create', { name: `${STORE}/${externalKeyId}`, keyUsage })
     return externalKeyId
   }
 
@@ -184,6 +201,15 @@ export class XksDaemonUnderTest {
 
   async stop(): Promise<void> {
     await this.daemon.stop()
+  }
+}
+
+async function messageOf(work: Promise<void>): Promise<string> {
+  try {
+    await work
+    return ''
+  } catch (error) {
+    return (error as Error).message
   }
 }
 
