@@ -11,6 +11,8 @@ import { TokenHealth } from '../token/token-health.ts'
 import { createXksProxy } from '../xks/create-xks-proxy.ts'
 import type { HealthReport } from '../xks/key-manager-health.ts'
 import type { ProxyIdentity } from '../xks/wire.ts'
+import type { Storage } from '../storage/storage.ts'
+import { atMost } from './change-gate.ts'
 import { ConfiguredXks, type PrepareFace } from './configured-xks.ts'
 import type { Installation } from './installation.ts'
 import { formatEndpoint } from './listen-address.ts'
@@ -22,6 +24,7 @@ import { openXksTls, prepareXksTls } from './xks-tls-files.ts'
 
 /** AWS KMS gives a call 250 ms, the way to us and back included (XKS 1.12): what takes longer than this is answered as late. */
 const DEADLINE_MS = 180
+const CATCH_UP_MS = 80
 
 export interface XksServiceParts {
   readonly installation: Installation
@@ -55,6 +58,7 @@ export class XksService {
         health: reportOf(this.#health),
         spend: this.#stores.spend,
         identity: identityOf(config, token),
+        catchUp: () => catchUp(installation.storage),
         deadlineMs: DEADLINE_MS,
       }),
       directory: this.#stores.directory,
@@ -102,6 +106,19 @@ export class XksService {
     const tls = this.#tls
     return tls && ((next) => prepareXksTls(tls, this.#config, next))
   }
+}
+
+/** XKS X-16: storage that is cut off, or older than the token, does not know what it does not have. */
+async function catchUp(storage: Storage): Promise<'same' | 'newer' | 'unsure'> {
+  const { version } = storage.snapshot
+  if (!storage.isConnected || storage.readOnlyReason !== undefined) return 'unsure'
+  let caughtUp = false
+  const refreshed = storage.refresh().then(() => {
+    caughtUp = true
+  })
+  await atMost(refreshed, CATCH_UP_MS)
+  if (!caughtUp) return 'unsure'
+  return storage.snapshot.version === version ? 'same' : 'newer'
 }
 
 function reportOf(health: TokenHealth): HealthReport {

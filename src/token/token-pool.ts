@@ -237,7 +237,7 @@ export class TokenPool {
         return await lane.call(call, parts, Math.min(Date.now() + use, until))
       } catch (error) {
         if (!(error instanceof LaneError)) throw error
-        this.#follow(lane, error.advice)
+        this.#follow(lane, error)
         if (!mayAnotherLaneAnswer(error)) throw error
         if (error.advice === 'recover') continue // not executed, and the lane has left the rotation
         if (error.advice === 'learn') {
@@ -272,11 +272,12 @@ export class TokenPool {
     return this.#rotation.waitFor(accepts, until)
   }
 
-  #follow(lane: LaneProcess, advice: LaneError['advice']): void {
+  #follow(lane: LaneProcess, error: LaneError): void {
+    const { advice } = error
     // Not put off by every further request: under steady load of a new key its lane would stay the only one.
     if (advice === 'learn' && !this.#teachTimer) this.#teachSoon()
     if (advice === 'recover' && this.#rotation.take(lane)) void this.#recover(lane)
-    if (advice === 'replace') this.#discard(lane)
+    if (advice === 'replace') this.#discard(lane, error)
   }
 
   async #recover(lane: LaneProcess): Promise<void> {
@@ -644,9 +645,16 @@ export class TokenPool {
     else if (wasServing) this.#seat(lane)
   }
 
-  /** Takes a lane out of everything and ends it: by SIGKILL, unless that could harm the token (ARCH-D2). */
-  #discard(lane: LaneProcess): void {
+  /**
+   * Takes a lane out of everything and ends it: by SIGKILL, unless that could harm the token (ARCH-D2). The reason is logged: of a
+   * token that lies to one lane (XKS E-15) nobody else hears.
+   */
+  #discard(lane: LaneProcess, reason?: LaneError): void {
     if (!this.#withdraw(lane)) return
+    if (reason) {
+      const { code, message } = reason
+      this.options.log('warn', 'lane replaced', { lane: lane.name, code, reason: message })
+    }
     if (lane.writing && !this.options.profile.killSafe) {
       this.options.log('warn', 'lane set aside in the middle of a write', { lane: lane.name })
       lane.dismiss()

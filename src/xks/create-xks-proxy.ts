@@ -1,3 +1,4 @@
+import { type CatchUp, withConfirmedAbsence } from './absence.ts'
 import { CustodyError } from '../crypto/custody-error.ts'
 import type { KeyCustody } from '../crypto/key-custody.ts'
 import { xksErrorOf } from './custody-failures.ts'
@@ -15,6 +16,8 @@ export interface XksProxyParts {
   readonly health: HealthReport
   readonly spend: Spend
   readonly identity: ProxyIdentity
+  /** Asked before something is called absent. Without it what the directory shows is all there is. */
+  readonly catchUp?: CatchUp
   /** AWS KMS waits for 250 ms: an answer after this many milliseconds is DependencyTimeoutException. Default: whatever the parts take. */
   readonly deadlineMs?: number
 }
@@ -25,7 +28,7 @@ export function createXksProxy(parts: XksProxyParts): XksProxy {
   return {
     async perform(request, trail) {
       try {
-        const answer = carryOut(parts, request, trail)
+        const answer = withConfirmedAbsence(() => carryOut(parts, request, trail), parts.catchUp)
         return await (deadlineMs === undefined ? answer : within(deadlineMs, answer))
       } catch (error) {
         throw error instanceof CustodyError ? xksErrorOf(error, request.operation) : error

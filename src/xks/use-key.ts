@@ -1,4 +1,5 @@
 import type { Material } from '../crypto/key-custody.ts'
+import { Absence } from './absence.ts'
 import type { ExternalKey, ExternalKeyUsage } from './external-key.ts'
 import type { ExternalKeyStore } from './external-key-store.ts'
 import type { XksRequest, XksTrail } from './proxy.ts'
@@ -8,7 +9,7 @@ import { XksError } from './xks-error.ts'
 export function getKey({ store, externalKeyId }: XksRequest): ExternalKey {
   const key = externalKeyId === undefined ? undefined : store.findKey(externalKeyId)
   if (!key)
-    throw new XksError(
+    throw new Absence(
       'KeyNotFoundException',
       `The external key ${externalKeyId} does not exist in this external key store.`,
     )

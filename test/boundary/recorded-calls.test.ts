@@ -1,11 +1,18 @@
+import { setTimeout as pause } from 'node:timers/promises'
 import { expect } from 'chai'
 import { CKA, CKO } from '../../src/pkcs11/attribute.ts'
 import { CKM } from '../../src/pkcs11/mechanism.ts'
 import { DaemonUnderTest } from '../support/daemon-under-test.ts'
 import type { RecordedCall } from '../support/fault-module.ts'
+import { outcomeOf } from '../support/kms-client.ts'
 import { callKms } from '../support/kms-request.ts'
+import { type ForeignKey, visitToken } from '../support/token-visitor.ts'
+import { XksClient } from '../support/xks-client.ts'
+import { STORE, XksDaemonUnderTest } from '../support/xks-daemon.ts'
 
 const CKU_USER = 1
+/** While somebody asks, the canary is used so often. */
+const HEALTH_MS = 1000
 const anyway = () => true
 
 /**
@@ -119,6 +126,50 @@ for (const withoutGcm of [false, true])
     })
   })
 
+describe('the calls of a whole life behind the XKS face', () => {
+  let bridge: XksDaemonUnderTest
+  let calls: readonly RecordedCall[]
+
+  before(async function () {
+    this.timeout(60_000)
+    bridge = await XksDaemonUnderTest.start({ faults: { record: true } })
+    await liveBehindXks(bridge)
+    await bridge.daemon.terminate()
+    calls = bridge.daemon.faults.calls()
+  })
+  after(() => bridge?.stop())
+
+  it('ARCH-D6: stay within what may be asked of a token', () => {
+    expect(named(calls).size).to.be.greaterThan(15)
+    expect(outside(calls)).to.deep.equal([])
+  })
+
+  it('ARCH-D6: read back the attributes of every key right after it was made', () => {
+    const generated = calls.filter((call) => call.function === 'C_GenerateKey')
+    expect(generated).to.have.length(4) // canary, record key, a key and its rotation; none for the adopted one
+    for (const { pid, made, atNs } of generated) {
+      const [first] = calls.filter((it) => it.pid === pid && it.atNs > atNs && it.key === made)
+      expect(first).to.include({ function: 'C_GetAttributeValue', rv: 0 })
+      expect(first?.attributes).to.have.members(READ_BACK)
+    }
+  })
+
+  it('XKS H-02: health goes on without any key of a store', async () => {
+    await bridge.daemon.serve()
+    await bridge.daemon.whole()
+    bridge.daemon.faults.forgetCalls()
+    const xks = new XksClient(bridge.endpoint())
+    for (let i = 0; i < 6; i += 1) {
+      expect(await xks.health()).to.equal('ACTIVE')
+      await pause(HEALTH_MS / 4)
+    }
+    const used = bridge.daemon.faults.calls().filter((it) => it.function.endsWith('cryptInit'))
+    expect(used).to.not.have.length(0)
+    const keysOf = (pid: number) => used.filter((it) => it.pid === pid).map(({ key }) => key)
+    for (const { pid } of used) expect(new Set(keysOf(pid)).size).to.equal(1) // the canary
+  })
+})
+
 describe('the table of permitted calls', () => {
   const call = (name: string, members: Partial<RecordedCall> = {}): RecordedCall => ({
     atNs: 0n,
@@ -170,6 +221,28 @@ function outside(calls: readonly RecordedCall[]): string[] {
 
 function named(calls: readonly RecordedCall[]): Set<string> {
   return new Set(calls.map((call) => call.function))
+}
+
+/** Every call of the XKS face and what its administration asks of a token, what fails included. */
+async function liveBehindXks(bridge: XksDaemonUnderTest): Promise<void> {
+  const text = Buffer.from('secret text')
+  await bridge.createKey('key')
+  const xks = new XksClient(bridge.endpoint())
+  const sealed = await xks.encrypt('key', text)
+  await bridge.administer('xks key rotate', { name: `${STORE}/key` })
+  expect(await xks.decrypt('key', sealed)).to.deep.equal(text)
+  expect((await xks.encrypt('key', text))['ciphertextMetadata']).to.not.equal(
+    sealed['ciphertextMetadata'],
+  )
+  const bad = { ...sealed, authenticationTag: Buffer.alloc(16, 1).toString('base64') }
+  expect(await outcomeOf(xks.decrypt('key', bad))).to.equal('InvalidCiphertextException')
+  await xks.metadata('key')
+  await xks.health()
+  const foreign: ForeignKey = { id: 'a1a1', label: 'of another program' }
+  visitToken(bridge.daemon.token, 'makeForeignKey', JSON.stringify(foreign))
+  await bridge.daemon.cli('xks', 'key', 'adopt', `${STORE}/adopted`, '--label', foreign.label)
+  const adopted = await xks.encrypt('adopted', text)
+  expect(await xks.decrypt('adopted', adopted)).to.deep.equal(text)
 }
 
 /** Every operation, what fails included. */

@@ -193,6 +193,13 @@ describe('the fault module', () => {
       })
     })
 
+    it('keeps the last bytes of an output back', async () => {
+      const whole = await program.value<Sealed>('encrypt', 0, IV)
+      fault.rules(['C_Encrypt short=3'])
+      const { ciphertext } = await program.value<Sealed>('encrypt', 0, IV)
+      expect(ciphertext).to.equal(whole.ciphertext.slice(0, -6))
+    })
+
     it('writes its own IV and refuses one from the host', async () => {
       fault.rules(['C_EncryptInit hsmiv'])
       expect(await program.ask('encrypt', 0, IV)).to.deep.equal({

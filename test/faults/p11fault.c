@@ -13,7 +13,7 @@
  *   before        delay=MS hang=PATH logout closeall abort segv kill9 exit=N
  *   instead       rv=CODE ok maxsessions=N
  *   what is asked hsmiv (or zeroiv) appendiv=BYTES swaphandle
- *   what is told  flip=BIT zerorandom repeatrandom dropfound dupfound serial=TEXT maxsessions=N
+ *   what is told  flip=BIT short=BYTES zerorandom repeatrandom dropfound dupfound serial=TEXT maxsessions=N
  *   afterwards    kill9post, and rv=CODE post: the work is done, then the answer is lost or denied
  * All rules that fit a call apply; of two that set the same thing the upper one wins. `skip` and `count`
  * are counted over all processes that share the rule file: `count=1` is one call of one lane.
@@ -155,13 +155,13 @@ static CK_RV forward(enum function_id id, const word a[8]) {
 /* What is to happen to one call: a bit per action, and the values of those that have one. */
 struct fault {
   uint64_t actions;
-  unsigned long rv, exit_code, flip_bit, appended_iv_bytes, max_sessions;
+  unsigned long rv, exit_code, flip_bit, missing_bytes, appended_iv_bytes, max_sessions;
   double delay_ms;
   char hang[256], serial[32];
 };
 
 enum action {
-  RV, POST, DELAY, HANG, ABORT, SEGV, KILL9, KILL9POST, EXIT, OK, FLIP, HSMIV, APPENDIV,
+  RV, POST, DELAY, HANG, ABORT, SEGV, KILL9, KILL9POST, EXIT, OK, FLIP, SHORT, HSMIV, APPENDIV,
   ZERORANDOM, REPEATRANDOM, SWAPHANDLE, DROPFOUND, DUPFOUND, LOGOUT, CLOSEALL, SERIAL, MAXSESSIONS,
 };
 enum value { NONE, NUMBER, MILLISECONDS, TEXT };
@@ -184,6 +184,7 @@ static const struct {
     {"exit", EXIT, NUMBER, FIELD(exit_code)},
     {"ok", OK},
     {"flip", FLIP, NUMBER, FIELD(flip_bit)},
+    {"short", SHORT, NUMBER, FIELD(missing_bytes)},
     {"hsmiv", HSMIV},
     {"zeroiv", HSMIV},
     {"appendiv", APPENDIV, NUMBER, FIELD(appended_iv_bytes)},
@@ -568,6 +569,14 @@ static void flip_a_bit(struct call *call) {
   call->injected = true;
 }
 
+static void shorten(struct call *call) {
+  word out = call->row->out;
+  if (!out || !call->a[out]) return;
+  CK_ULONG *length = (CK_ULONG *)call->a[out + 1];
+  *length -= call->fault.missing_bytes < *length ? call->fault.missing_bytes : *length;
+  call->injected = true;
+}
+
 static void spoil_random(struct call *call) {
   static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   static CK_BYTE first[4096];
@@ -609,6 +618,7 @@ static void spoil_token_info(struct call *call) {
 
 static void after(struct call *call) {
   if (does(call, FLIP)) flip_a_bit(call);
+  if (does(call, SHORT)) shorten(call);
   if (does(call, ZERORANDOM) || does(call, REPEATRANDOM)) spoil_random(call);
   if (does(call, DROPFOUND) || does(call, DUPFOUND)) spoil_found(call);
   if (does(call, SERIAL) || does(call, MAXSESSIONS)) spoil_token_info(call);

@@ -266,9 +266,10 @@ describe('external keys', () => {
       const lost = await openStorage({ path: `${rig.directory}/lost.db` })
       const report = await lost.change((draft) => rebuildKeys(draft, records, []))
       const key = lost.snapshot.findExternalKey('payments', 'k1')
-      const materials = key ? lost.snapshot.materialsOf(key.arn).length : 0
+      const materials = key ? lost.snapshot.materialsOf(key.arn) : []
+      const reserved = materials.map(({ encryptionsReserved }) => encryptionsReserved)
       await lost.close()
-      return { report, key, materials }
+      return { report, key, materials: materials.length, reserved }
     }
     const records = (): MaterialRecord[] =>
       [...rig.storage.snapshot.allMaterials()].map(({ material }) => ({
@@ -283,10 +284,49 @@ describe('external keys', () => {
       expect(materials).to.equal(2)
       expect(key).to.deep.include({
         external: FACTS,
-        state: 'Enabled',
+        state: 'Disabled',
         policy: '',
         currentMaterialId: rotated.currentMaterialId,
       })
+    })
+
+    it('XKS Z-05: as Disabled, for a pin or a policy may have been there that no record tells', async () => {
+      const { arn } = await make()
+      await pinExternalKey(context(), arn, 'arn:aws:kms:eu-west-1:111122223333:key/later')
+      await setExternalKeyState(context(), arn, 'Disabled')
+      const { key } = await rebuilt(records())
+      expect(key?.state).to.equal('Disabled')
+    })
+
+    it('but those that storage knows stay in their state', async () => {
+      const { arn } = await make()
+      await rotateExternalKey(context(), found() ?? expect.fail('no key'))
+      const [, younger] = records()
+      const [old] = rig.storage.snapshot.materialsOf(arn)
+      const key = found()
+      if (!younger || !old || !key) return expect.fail('no record')
+      const storage = await openStorage({ path: `${rig.directory}/older.db` })
+      await storage.change((draft) => {
+        draft.putKey({ ...key, currentMaterialId: old.material.materialId, rowVersion: 0 })
+        draft.putMaterial(old)
+      })
+      await storage.change((draft) => rebuildKeys(draft, [younger], []))
+      expect(storage.snapshot.findKey(arn)).to.include({
+        state: 'Enabled',
+        currentMaterialId: younger.material.materialId,
+      })
+      await storage.close()
+    })
+
+    it('ARCH-D7: an adopted one encrypts no more until it is rotated: it would not rotate by itself', async () => {
+      await rotateExternalKey(context(), await make({ adopted: true }))
+      const { reserved } = await rebuilt(records())
+      expect(reserved).to.deep.equal([LAST_ENCRYPTION, LAST_ENCRYPTION])
+    })
+
+    it('ARCH-D7: one that we have made may go on: it rotates at its next use', async () => {
+      await make()
+      expect((await rebuilt(records())).reserved).to.deep.equal([ROTATE_ENCRYPTIONS])
     })
 
     it('XKS U-05: not a second one under a name, and none that this version does not understand', async () => {

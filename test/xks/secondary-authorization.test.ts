@@ -1,4 +1,7 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect } from 'chai'
+import { compilePolicy } from '../../src/policy/compile-policy.ts'
 import type { CompiledPolicy } from '../../src/policy/compiled-policy.ts'
 import { ALICE, decryptOf, ENCRYPT, KMS_KEY, METADATA, refusal, XksRig } from './rig.ts'
 
@@ -174,3 +177,28 @@ describe('secondary authorization', () => {
     })
   })
 })
+
+describe('the policy of docs/xks.md', () => {
+  const text = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'xks.md'), 'utf8')
+  const [, document = ''] = /```json\n([^`]*)```/.exec(text) ?? []
+  let rig: XksRig
+  beforeEach(() => {
+    rig = new XksRig()
+    const ours = document.replaceAll('payments', rig.store.name).replaceAll('111122223333', ACCOUNT)
+    rig.store = { ...rig.store, policy: compilePolicy(ours, 'xks') }
+  })
+
+  it('XKS Z-07: lets AWS KMS make a key, encrypt and decrypt', async () => {
+    const { kmsKeyArn: _, ...requestMetadata } = METADATA
+    await rig.perform('GetKeyMetadata', { requestMetadata })
+    await rig.decrypt(decryptOf(await rig.encrypt()))
+  })
+
+  it('XKS Z-02: lets no KMS key of another account use one', async () => {
+    const kmsKeyArn = KMS_KEY.replace(ACCOUNT, '999999999999')
+    const body = { ...ENCRYPT, requestMetadata: { ...METADATA, kmsKeyArn } }
+    await refusal(rig.perform('Encrypt', body), 403, 'AccessDeniedException')
+  })
+})
+
+const ACCOUNT = '123456789012'

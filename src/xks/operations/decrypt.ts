@@ -1,6 +1,7 @@
 import { CustodyError } from '../../crypto/custody-error.ts'
 import type { KeyCustody, Material } from '../../crypto/key-custody.ts'
 import { gcmAad, hashedGcmAad } from '../aad.ts'
+import { Absence } from '../absence.ts'
 import { findMaterial, isOurMetadata } from '../ciphertext-metadata.ts'
 import type { ExternalKey } from '../external-key.ts'
 import { parseBody } from '../json-body.ts'
@@ -31,9 +32,9 @@ export async function decrypt(
   const parameters = decryptParameters(input)
   request.admit?.() // XKS X-09
   assertUsage(key, 'DECRYPT')
-  const material = materialOf(key, parameters)
-  noteMaterial(trail, material)
-  const plaintext = await open(custody, key, material, parameters)
+  const candidate = candidateOf(key, parameters)
+  noteMaterial(trail, candidate.material)
+  const plaintext = await open(custody, candidate, parameters)
   try {
     if (plaintext.length !== parameters.ciphertext.length - TAG_BYTES) throw brokenResult('length') // XKS D-09
     return decryptAnswer(plaintext)
@@ -42,33 +43,47 @@ export async function decrypt(
   }
 }
 
-/** Metadata of ours names a material of this key and of no other (AT-C09); without it, only adopted material can have made it. */
-function materialOf(key: ExternalKey, { metadata }: DecryptParameters): Material {
-  const material = isOurMetadata(metadata)
-    ? findMaterial(key, metadata)
-    : key.adopted
-      ? key.materials[0]
-      : undefined
-  if (!material) throw invalidCiphertext('the metadata names no material of the key')
-  return material
+/** A material that may have made the ciphertext, and the AAD by which it did. */
+interface Candidate {
+  readonly material: Material
+  readonly tokenAad: Buffer
+  /** Our metadata names a material that this key does not have, as far as we know. */
+  readonly isGuess: boolean
+}
+
+/**
+ * Metadata of ours names a material of this key and of no other (AT-C09). Without it, only adopted material can have made the
+ * ciphertext, and then in the way of the proxy that it comes from.
+ */
+function candidateOf(key: ExternalKey, { aad, metadata }: DecryptParameters): Candidate {
+  const isOurs = isOurMetadata(metadata)
+  const named = isOurs ? findMaterial(key, metadata) : undefined
+  if (named) return { material: named, tokenAad: gcmAad(aad, metadata), isGuess: false }
+  const adopted = key.adopted ? key.materials[0] : undefined
+  if (!adopted) {
+    if (isOurs) throw unknownMaterial()
+    throw invalidCiphertext('there is no metadata of ours, and the key was made here')
+  }
+  // An absent AAD has no digest: there the two ways are one.
+  const isHashed = key.opensHashedAad && aad !== undefined
+  const tokenAad = isHashed ? hashedGcmAad(aad, metadata) : gcmAad(aad, metadata)
+  return { material: adopted, tokenAad, isGuess: isOurs }
 }
 
 async function open(
   custody: KeyCustody,
-  key: ExternalKey,
-  material: Material,
+  { material, tokenAad, isGuess }: Candidate,
   parameters: DecryptParameters,
 ): Promise<Buffer> {
-  const { aad, metadata } = parameters
-  // An absent AAD reads the same in both ways, and what is ours was never hashed.
-  const mayBeHashed = key.opensHashedAad && aad !== undefined && !isOurMetadata(metadata)
-  if (!mayBeHashed) return custody.decrypt(material, parameters, gcmAad(aad, metadata))
   try {
-    return await custody.decrypt(material, parameters, hashedGcmAad(aad, metadata)) // nearly all of them are of that form
+    return await custody.decrypt(material, parameters, tokenAad)
   } catch (error) {
-    if (!isRejected(error)) throw error
-    return custody.decrypt(material, parameters, gcmAad(aad, metadata))
+    throw isGuess && isRejected(error) ? unknownMaterial(error) : error
   }
+}
+
+function unknownMaterial(cause: unknown = new Error('no material of that name')): Absence {
+  return new Absence('InvalidCiphertextException', undefined, { cause })
 }
 
 function isRejected(error: unknown): boolean {

@@ -215,11 +215,12 @@ describe('xks Decrypt', () => {
     rig.key = mine
     rig.custody.calls.length = 0
     await refusal(rig.perform('Decrypt', theirs), 400, bad)
-    for (const adopted of [true, false]) {
-      rig.key = { ...mine, adopted, opensHashedAad: adopted }
-      await refusal(rig.perform('Decrypt', theirs), 400, bad)
-    }
     expect(rig.custody.calls).to.deep.equal([])
+    // Another proxy's metadata may look like ours: of an adopted key, its own first material is asked, and refuses.
+    rig.key = { ...mine, adopted: true }
+    await refusal(rig.perform('Decrypt', theirs), 400, bad)
+    expect(rig.custody.calls).to.deep.equal(['decrypt'])
+    expect(rig.trail.materialId).to.equal(mine.current.materialId)
   })
 
   it('AT-C12: two keys with the same material are not interchangeable', async () => {
@@ -303,20 +304,23 @@ describe('xks Decrypt', () => {
         expect(await rig.decrypt(goldenRequest(one))).to.deep.equal(bytes(one.plaintext))
       })
 
-    it('tries the compatible form first: who moves here has no other ciphertexts', async () => {
+    it('AT-D03: costs one token call in the compatible mode, good or bad', async () => {
       const [one] = hashed.filter(({ aadBytes }) => aadBytes === 8192)
       if (!one) throw new TypeError('no such vector')
       rig.key = { ...rig.key, opensHashedAad: true }
       rig.custody.calls.length = 0
       await rig.decrypt(goldenRequest(one))
-      expect(rig.custody.calls).to.deep.equal(['decrypt'])
+      const bad32 = { ...goldenRequest(one), authenticationTag: base64(16) }
+      await refusal(rig.perform('Decrypt', bad32), 400, bad)
+      expect(rig.custody.calls).to.deep.equal(['decrypt', 'decrypt'])
     })
 
     for (const one of literal)
-      it(`opens in the compatible mode too: ${one.title}`, async () => {
-        rig.key = { ...rig.key, opensHashedAad: true }
-        expect(await rig.decrypt(goldenRequest(one))).to.deep.equal(bytes(one.plaintext))
-      })
+      if (one.aadBytes !== null)
+        it(`is opened in one way only, by what the key came from: ${one.title}`, async () => {
+          rig.key = { ...rig.key, opensHashedAad: true }
+          await refusal(rig.perform('Decrypt', goldenRequest(one)), 400, bad)
+        })
 
     it('the digest sent as AAD does not open what was made with the AAD', async () => {
       const [one] = hashed.filter(({ aadBytes }) => aadBytes === 8192)
@@ -324,17 +328,6 @@ describe('xks Decrypt', () => {
       rig.key = { ...rig.key, opensHashedAad: true }
       const request = { ...goldenRequest(one), additionalAuthenticatedData: base64(32) }
       await refusal(rig.perform('Decrypt', request), 400, bad)
-    })
-
-    it('a token in trouble at the second try is not blamed on the ciphertext', async () => {
-      const [one] = literal.filter(({ aadBytes }) => aadBytes === 1)
-      if (!one) throw new TypeError('no such vector')
-      rig.key = { ...rig.key, opensHashedAad: true }
-      rig.custody.beforeNext('decrypt', () => undefined)
-      rig.custody.beforeNext('decrypt', () => {
-        throw new CustodyError('DEVICE_GONE', 'gone')
-      })
-      await refusal(rig.perform('Decrypt', goldenRequest(one)), 500, 'InternalException')
     })
 
     it('what we make ourselves is never read in the compatible mode', async () => {
