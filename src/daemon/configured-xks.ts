@@ -61,6 +61,7 @@ export class ConfiguredXks {
     const useFace = next.xks && prepareFace?.(next.xks)
     const applied = await applyDeclaredStores(storage, stores)
     useFace?.()
+    this.#installation.reread = next
     const report = { ...applied, afterRestart: differences(config, next) }
     logger.info('configuration read again', { ...report })
     return report

@@ -35,6 +35,8 @@ export class Installation {
   readonly leftoverIntentIds: ReadonlySet<string>
   /** Reads the configuration again; set by the daemon, whose configuration it is. */
   onReload: (() => Promise<ReloadReport>) | undefined
+  /** The configuration file as it was read again, of which what a reload takes over holds now. */
+  reread: Config | undefined
   readonly #lock: StateLock
   #connection: Promise<TokenConnection> | undefined
   #started: Promise<TokenConnection> | undefined

@@ -11,7 +11,7 @@ export interface RebuildReport {
   readonly tokenSerial: string
   readonly instanceId: string
   readonly lineage: number
-  /** ARNs of keys that storage did not know. They are Enabled under the default key policy. */
+  /** ARNs of keys that storage did not know. They are Enabled under the default key policy; external keys are Disabled. */
   readonly keysAdded: readonly string[]
   readonly materialsAdded: number
   /** KeyMaterialIds that were left alone: their key is destroyed, or of a kind that this version does not know. */

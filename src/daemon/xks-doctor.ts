@@ -1,4 +1,5 @@
 import { randomUUID, type X509Certificate } from 'node:crypto'
+import { lookup } from 'node:dns/promises'
 import { readFileSync } from 'node:fs'
 import { Agent, request } from 'node:https'
 import { isIP } from 'node:net'
@@ -7,7 +8,7 @@ import { signRequest } from '../sigv4/sign-request.ts'
 import type { XksCredential } from '../xks/external-key-store.ts'
 import { type Check, check, clockAgrees } from './doctor.ts'
 import type { Installation } from './installation.ts'
-import { readPrivateFile } from './private-file.ts'
+import { codeOf, readPrivateFile } from './private-file.ts'
 import { storeUnknown } from './xks-credential.ts'
 import { StoredXksDirectory } from './xks-directory.ts'
 
@@ -69,7 +70,7 @@ export async function checkXks(
     ),
     await check('cipher suites', 'offer one of those that AWS KMS knows', () => findSuites(tls)),
     await check('clock', 'set it; signatures of AWS KMS are refused after five minutes', () =>
-      clockAgrees(Date.now(), storage.snapshot.heartbeat),
+      compareWithHeartbeat(storage.snapshot.heartbeat),
     ),
     await check('health', 'look at the log of the daemon', () =>
       askHealth(installation, wish, tls),
@@ -86,11 +87,42 @@ export function assertName({ protocol, hostname }: URL): string {
   return hostname
 }
 
-/** XKS T-12 */
-function assertPort({ port }: URL): string {
+/** How the resolver says that a name has no address of the family asked for. */
+const NO_SUCH_ADDRESS: ReadonlySet<string> = new Set(['ENOTFOUND', 'ENODATA', 'EAI_ADDRFAMILY'])
+
+type FindAddresses = (hostname: string) => Promise<readonly string[]>
+
+/** XKS T-12: `find` answers IPv4 addresses, as A records give them. */
+export async function assertPort(
+  { port, hostname }: URL,
+  find: FindAddresses = findIPv4,
+): Promise<string> {
+  const problems: string[] = []
   if (port !== '' && Number(port) !== KMS_PORT)
-    throw new Error(`AWS KMS connects to port ${KMS_PORT} only, over IPv4; this is port ${port}`)
-  return `${KMS_PORT}; AWS KMS comes over IPv4`
+    problems.push(`AWS KMS connects to port ${KMS_PORT} only; this is port ${port}`)
+  const addresses = await find(hostname.replace(/^\[|\]$/g, '')).catch((error: unknown) => {
+    if (NO_SUCH_ADDRESS.has(codeOf(error))) return []
+    problems.push(`${hostname} could not be looked up (${codeOf(error)})`)
+    return undefined
+  })
+  if (addresses?.length === 0)
+    problems.push(`${hostname} has no A record, and AWS KMS comes over IPv4`)
+  if (problems.length > 0) throw new Error(problems.join('; '))
+  return `${KMS_PORT}, at ${addresses?.join(', ')}`
+}
+
+async function findIPv4(hostname: string): Promise<readonly string[]> {
+  const found = await lookup(hostname, { family: 4, all: true })
+  return found.filter(({ family }) => family === 4).map(({ address }) => address)
+}
+
+/**
+ * The Date of an answer through the URL is this proxy's own, and nobody outside is asked. So this sees a clock that fell behind
+ * what was counted, and not one that was wrong from the start.
+ */
+function compareWithHeartbeat(heartbeat: number): string {
+  const verdict = clockAgrees(Date.now(), heartbeat)
+  return `only the heartbeat in the database was compared, no clock outside: ${verdict}`
 }
 
 /** XKS T-05, T-06: CN and SAN must both fit. */

@@ -41,31 +41,42 @@ export function readDeclaredStores(config: XksConfig | undefined): readonly XksS
   })
 }
 
-/** Makes storage say what the file says of the declared stores, in one change or not at all. */
-export function applyDeclaredStores(
+/**
+ * Makes storage say what the file says of the declared stores, in one change or not at all. Where they say the same already
+ * nothing is asked of storage, which may be read-only or away.
+ */
+export async function applyDeclaredStores(
   storage: Storage,
   wishes: readonly XksStoreWish[],
 ): Promise<Pick<ReloadReport, 'made' | 'changed'>> {
-  return storage.change((draft) => {
+  if (wishes.every((wish) => isSame(storage.snapshot.findXksStore(wish.name), wish)))
+    return { made: [], changed: [] }
+  return await storage.change((draft) => {
     const report = { made: [] as string[], changed: [] as string[] }
-    for (const wish of wishes) {
-      const outcome = applyStore(draft, wish)
-      if (outcome !== 'same') report[outcome].push(wish.name)
+    const differing = wishes
+      .map((wish) => ({ wish, found: draft.findXksStore(wish.name) }))
+      .filter(({ wish, found }) => !isSame(found, wish))
+    for (const { wish, found } of differing) if (found) leavePrefix(draft, found, wish)
+    for (const { wish, found } of differing) {
+      draft.putXksStore({ ...wish, createdAt: found?.createdAt ?? Date.now() })
+      report[found ? 'changed' : 'made'].push(wish.name)
     }
     return report
   })
 }
 
-function applyStore(draft: StorageDraft, wish: XksStoreWish): 'made' | 'changed' | 'same' {
-  const found = draft.findXksStore(wish.name)
-  const store: XksStoreRecord = { ...wish, createdAt: found?.createdAt ?? Date.now() }
-  if (found && isSame(found, store)) return 'same'
-  draft.putXksStore(store)
-  return found ? 'changed' : 'made'
+/**
+ * XKS U-10: no two stores have one prefix, not even between two steps of a change. So whoever moves goes to a place of its own
+ * first, which no prefix can be, and stores may take each other's.
+ */
+function leavePrefix(draft: StorageDraft, store: XksStoreRecord, wish: XksStoreWish): void {
+  if (store.uriPathPrefix !== wish.uriPathPrefix)
+    draft.putXksStore({ ...store, uriPathPrefix: `moving:${store.name}` })
 }
 
-function isSame(one: XksStoreRecord, other: XksStoreRecord): boolean {
+function isSame(one: XksStoreRecord | undefined, other: XksStoreWish): boolean {
   return (
+    one !== undefined &&
     one.uriPathPrefix === other.uriPathPrefix &&
     one.regions.join() === other.regions.join() &&
     one.requestsPerSecond === other.requestsPerSecond &&

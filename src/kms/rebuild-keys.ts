@@ -1,5 +1,5 @@
 import type { Material, MaterialOrigin } from '../crypto/key-custody.ts'
-import { ROTATE_ENCRYPTIONS } from './encryption-budget.ts'
+import { LAST_ENCRYPTION, ROTATE_ENCRYPTIONS } from './encryption-budget.ts'
 import type { ExternalFacts } from '../crypto/external-facts.ts'
 import { externalKeyArn } from './external-keys.ts'
 import { EXTERNAL_SCOPE, type Key, type KeyMaterial, planOf } from './key.ts'
@@ -15,7 +15,7 @@ export interface MaterialRecord {
 }
 
 export interface RebuildReport {
-  /** ARNs of keys that storage did not know, now Enabled under the default key policy; external ones wait for their store. */
+  /** ARNs of keys that storage did not know, now Enabled under the default key policy, or Disabled where they are external. */
   readonly keys: readonly string[]
   /** Materials that storage did not know. */
   readonly materials: readonly string[]
@@ -63,8 +63,7 @@ function adopt(draft: KeyDraft, arn: string, record: MaterialRecord): void {
     createdAt,
     // The token does not tell why a key was rotated, only when.
     rotation: known && { type: 'ON_DEMAND', at: createdAt },
-    // ARCH-D7: nobody knows how many there were, but never more than up to here; the key rotates by itself at its next use.
-    encryptionsReserved: ROTATE_ENCRYPTIONS,
+    encryptionsReserved: encryptionsSoFar(origin),
   }
   const youngest = draft.materialsOf(arn).at(-1)
   if (!known) draft.putKey(newKey(arn, origin, adopted))
@@ -74,8 +73,17 @@ function adopt(draft: KeyDraft, arn: string, record: MaterialRecord): void {
 }
 
 /**
- * An external key is reached again as soon as there is a store of the name that its record tells; an operator makes or declares
- * it, with new credentials, because those lie in no token.
+ * ARCH-D7: nobody knows how many there were. A key of ours rotates by itself at its next use, long before the end; an adopted one
+ * does not, whichever of its materials is current, so it encrypts no more until somebody rotates it.
+ */
+function encryptionsSoFar({ external }: MaterialOrigin): number {
+  return external?.adopted === true ? LAST_ENCRYPTION : ROTATE_ENCRYPTIONS
+}
+
+/**
+ * An external key is reached again when there is a store of the name that its record tells, which an operator makes or declares,
+ * with new credentials, because those lie in no token; and when it is enabled: nor does the token tell whether it was disabled or
+ * pinned later, or what the policy of its store allowed (XKS Z-05, XKS Z-06).
  */
 function newKey(arn: string, origin: MaterialOrigin, current: KeyMaterial): Key {
   const { keyId, accountId, region, external } = origin
@@ -88,7 +96,8 @@ function newKey(arn: string, origin: MaterialOrigin, current: KeyMaterial): Key 
     keyUsage: 'ENCRYPT_DECRYPT',
   } as const
   if (!external) return enabledKey({ ...owner, origin: 'AWS_KMS' }, current)
-  return enabledKey({ ...owner, origin: 'XKS', external }, current, { policy: '' })
+  const key = enabledKey({ ...owner, origin: 'XKS', external }, current, { policy: '' })
+  return { ...key, state: 'Disabled' }
 }
 
 function arnOf({ region, accountId, keyId, origin }: MaterialOrigin): string {

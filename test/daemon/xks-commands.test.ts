@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { stringify } from 'yaml'
@@ -82,7 +82,10 @@ describe('xks commands', function () {
   async function run(name: string, given: Given = {}): Promise<{ result: unknown; text: string }> {
     const row: AdminCommand =
       ADMIN_COMMANDS.find((it) => it.name === name) ?? expect.fail(`no ${name}`)
-    const result = await performCommand(bridge, commandPath(row), row.prepare(given))
+    const result =
+      row.where === 'alone'
+        ? await row.perform(bridge, row.prepare(given))
+        : await performCommand(bridge, commandPath(row), row.prepare(given))
     const page = capturedStream()
     row.print(result, new Page(page.stream))
     await new Promise(setImmediate)
@@ -384,6 +387,59 @@ describe('xks commands', function () {
       expect(faces).deep.equal(['read for 1', 'used'])
     })
 
+    it('FM-F30: renews a certificate while storage is read-only, as long as no store differs', async () => {
+      let renewed = 0
+      xks.listenForReload(() => () => (renewed += 1))
+      bridge.storage.setReadOnly('older than the token')
+      try {
+        const { result } = await run('reload')
+        expect(result).deep.include({ made: [], changed: [] })
+        expect(renewed).equal(1)
+        configure(declared({ enabled: true }))
+        expect(await refusal('reload')).equal('older than the token')
+        expect(renewed).equal(1)
+      } finally {
+        bridge.storage.setReadOnly(undefined)
+        configure({ ...declared({ enabled: false }), region: 'eu-central-1' })
+      }
+    })
+
+    it('a store is declared by the file as it was read last', async () => {
+      xks.listenForReload()
+      const { xks: section } = declared({ enabled: false })
+      const second = { name: 'second', uriPathPrefix: '/second' }
+      configure({ xks: { ...section, stores: [...section.stores, second] } })
+      expect((await run('reload')).result).deep.include({ made: ['second'] })
+      expect(await refusal('xks store delete', { store: 'second' })).include('declares the store')
+      configure({ xks: section })
+      expect(await refusal('xks store delete', { store: 'second' })).include('then reload')
+      await run('reload')
+      expect((await run('xks store delete', { store: 'second' })).text).include('is gone')
+    })
+
+    it('XKS U-10: two stores of the file swap their prefixes', async () => {
+      xks.listenForReload()
+      const both = (one: string, other: string) => ({
+        xks: {
+          plainHttp: true,
+          stores: [
+            { name: 'declared', uriPathPrefix: one, enabled: false },
+            { name: 'second', uriPathPrefix: other },
+          ],
+        },
+      })
+      configure(both('/declared', '/second'))
+      await run('reload')
+      configure(both('/second', '/declared'))
+      expect((await run('reload')).result).deep.include({ changed: ['declared', 'second'] })
+      expect(store()?.name).equal('second')
+      configure(both('/declared', '/second'))
+      await run('reload')
+      configure(declared({ enabled: false }))
+      await run('reload')
+      await run('xks store delete', { store: 'second' })
+    })
+
     it('XKS Z-06: one that is wrong in anything changes nothing, and says where', async () => {
       const before = store()
       let used = 0
@@ -434,6 +490,47 @@ describe('xks commands', function () {
       const found = xks.directory.findCredential(credential?.accessKeyId ?? '')
       expect(found?.storeName).equal('demo')
       expect(inspect(seed, { depth: 9 })).not.include(found?.secretAccessKey.reveal())
+    })
+
+    it('FM-F29: rebuild lists the external keys to look at and those to rotate first', async () => {
+      const { snapshot } = bridge.storage
+      const names = [...snapshot.allKeys()].flatMap(({ external }) =>
+        external ? [`${external.storeName}/${external.externalKeyId}`] : [],
+      )
+      await run('xks key pin', { key: 'payments/one', kmsKeyArn: PIN_ARN.replace('1234', '5678') })
+      await close()
+      for (const end of ['', '-wal', '-shm'])
+        rmSync(join(directory, `state/hsm-bridge.sqlite${end}`), { force: true })
+      bridge = await Installation.open(around(), 'test')
+      const { result, text } = await run('rebuild')
+      const { externalKeys, keysToRotate } = result as {
+        externalKeys: { name: string; kmsKeyArn: string | null }[]
+        keysToRotate: string[]
+      }
+      expect(externalKeys.map(({ name }) => name)).deep.equal(names.toSorted())
+      expect(keysToRotate).deep.equal(['payments/imported', 'payments/old'])
+      expect(text)
+        .match(/^payments\/one +arn:aws:kms:.*\n/m)
+        .match(/^payments\/old +none/m)
+      expect(text).include('look at pin and store policy of these, then: hsm-bridge xks key enable')
+      expect(text).match(/encrypt nothing until[^]*xks key rotate payments\/old/)
+      for (const { external, state } of bridge.storage.snapshot.allKeys())
+        if (external) expect(state).equal('Disabled')
+      const again = await run('rebuild')
+      expect(again.result).deep.include({ externalKeys: [], keysToRotate })
+      expect(again.text).not.include('xks key enable')
+
+      const { custody } = await bridge.token()
+      kms = createKms({ storage: bridge.storage, custody })
+      await run('xks store create', { store: 'payments', uriPathPrefix: '/payments' })
+      const old = bridge.storage.snapshot.findExternalKey('payments', 'old') ?? expect.fail('gone')
+      const [adopted] = bridge.storage.snapshot.materialsOf(old.arn)
+      const spent = await Promise.resolve(adopted && kms.budget.spend(adopted)).catch(
+        (error: Error) => error.message,
+      )
+      expect(spent).include('Rotate the key')
+      await run('xks key rotate', { key: 'payments/old' })
+      expect((await run('rebuild')).result).deep.include({ keysToRotate: ['payments/imported'] })
     })
 
     it('ARCH-D7: a token without GCM inside is refused, with that reason', async () => {

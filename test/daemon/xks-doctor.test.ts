@@ -7,7 +7,13 @@ import type { Check } from '../../src/daemon/doctor.ts'
 import { HostSeal } from '../../src/daemon/host-seal.ts'
 import type { Installation } from '../../src/daemon/installation.ts'
 import { addXksCredential } from '../../src/daemon/xks-credential.ts'
-import { assertFresh, assertName, assertNames, checkXks } from '../../src/daemon/xks-doctor.ts'
+import {
+  assertFresh,
+  assertName,
+  assertNames,
+  assertPort,
+  checkXks,
+} from '../../src/daemon/xks-doctor.ts'
 import { makeXksStore } from '../../src/daemon/xks-store.ts'
 import { openStorage } from '../../src/storage/open-storage.ts'
 import { type IssueOptions, TestAuthority } from '../support/certificates.ts'
@@ -44,6 +50,30 @@ describe('xks doctor', () => {
       'https://localhost.',
     ])
       expect(() => assertName(new URL(url)), url).throw()
+  })
+
+  it('XKS T-12: wants port 443 and an A record', async () => {
+    const judged = (url: string, find: Parameters<typeof assertPort>[1]) =>
+      assertPort(new URL(url), find).catch((error: Error) => error.message)
+    const found = async () => ['192.0.2.1', '192.0.2.2']
+    const none = () => Promise.reject(Object.assign(new Error('none'), { code: 'ENOTFOUND' }))
+    const away = () => Promise.reject(Object.assign(new Error('away'), { code: 'EAI_AGAIN' }))
+    expect(await judged(`https://${HOST}`, found)).equal('443, at 192.0.2.1, 192.0.2.2')
+    expect(await judged(`https://${HOST}`, none)).include(`${HOST} has no A record`)
+    expect(await judged(`https://${HOST}`, async () => [])).include(`${HOST} has no A record`)
+    expect(await judged(`https://${HOST}`, away))
+      .include('EAI_AGAIN')
+      .not.include('no A record')
+    expect(await judged(`https://${HOST}:4443`, found))
+      .include('443 only')
+      .include('port 4443')
+    expect(await judged(`https://${HOST}:4443`, none))
+      .include('443 only')
+      .include('no A record')
+    expect(
+      await assertPort(new URL('https://[::1]')).catch((error: Error) => error.message),
+    ).include('no A record')
+    expect(await assertPort(new URL('https://127.0.0.1'))).include('127.0.0.1')
   })
 
   it('XKS T-05, XKS T-06: compares CN and SAN, and takes a wildcard for both', async () => {
@@ -121,6 +151,14 @@ describe('xks doctor', () => {
       expect(found.get('cipher suites')?.detail).include('TLS_AES_256_GCM_SHA384')
       expect(found.get('port')?.detail).include('443 only')
       expect(found.get('health')?.detail).match(/^ACTIVE; \d+ ms on a new .* \d+ ms on a warm one$/)
+    })
+
+    it('says of the clock what it was compared with: the heartbeat, and no clock outside', async () => {
+      const clock = (await checks()).get('clock')
+      expect(clock?.passed).equal(true)
+      expect(clock?.detail).match(
+        /^only the heartbeat in the database was compared, .*: no daemon has run yet$/,
+      )
     })
 
     it('sees a certificate of a CA that nobody knows here', async () => {

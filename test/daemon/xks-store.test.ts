@@ -83,7 +83,10 @@ function describeDeclared(open: () => Promise<Storage>): void {
     await applyDeclaredStores(storage, wishes({ a: '/a', b: '/b', c: '/c' }))
     const { snapshot } = storage
     const [a, c] = [snapshot.findXksStore('a'), snapshot.findXksStore('c')]
-    const report = await applyDeclaredStores(storage, wishes({ a: '/b', b: '/a', c: '/c', d: '/d' }))
+    const report = await applyDeclaredStores(
+      storage,
+      wishes({ a: '/b', b: '/a', c: '/c', d: '/d' }),
+    )
     expect(report).to.deep.equal({ made: ['d'], changed: ['a', 'b'] })
     expect(snapshot.findXksStore('a')).to.deep.equal({ ...a, uriPathPrefix: '/b' })
     expect(snapshot.findXksStore('c')).to.equal(c)

@@ -1,5 +1,9 @@
 import * as z from 'zod'
+import type { ExternalFacts } from '../../crypto/external-facts.ts'
+import { LAST_ENCRYPTION } from '../../kms/encryption-budget.ts'
+import type { StorageSnapshot } from '../../storage/storage.ts'
 import { defineCommand } from '../command.ts'
+import type { Page } from '../page.ts'
 import { rebuild } from '../rebuild.ts'
 
 export const rebuildCommand = defineCommand({
@@ -10,7 +14,10 @@ export const rebuildCommand = defineCommand({
   makesState: true,
   parameters: z.strictObject({}),
   prepare: () => ({}),
-  perform: (installation) => rebuild(installation),
+  perform: async (installation) => {
+    const report = await rebuild(installation)
+    return { ...report, ...externalReport(installation.storage.snapshot, report.keysAdded) }
+  },
   print: (it, page) => {
     page.facts([
       ['token', it.tokenSerial],
@@ -21,16 +28,12 @@ export const rebuildCommand = defineCommand({
       ['administrator', it.administratorRestored ? 'put back' : 'was there'],
     ])
     for (const arn of it.keysAdded) page.line(`    ${arn}`)
-    if (it.keysAdded.some((arn) => !arn.startsWith('arn:aws:'))) {
-      page.line(
-        'External keys wait for a store of their name: hsm-bridge xks store create; see: xks key list.',
-      )
-    }
     if (it.keysAdded.some((arn) => arn.startsWith('arn:aws:'))) {
       page.line(
-        'These keys are Enabled under the default key policy: put their policies and descriptions back.',
+        'KMS keys are Enabled under the default key policy: put their policies and descriptions back.',
       )
     }
+    printExternalKeys(it, page)
     page.check(
       it.refusedRecords.length === 0,
       'every record was authentic',
@@ -38,3 +41,54 @@ export const rebuildCommand = defineCommand({
     )
   },
 })
+
+/** What an operator has to decide about external keys before AWS KMS may use them. */
+interface ExternalReport {
+  /** Keys that were added; Disabled. `kmsKeyArn` is the pin that the token recorded, maybe an old one. */
+  readonly externalKeys: readonly { readonly name: string; readonly kmsKeyArn: string | null }[]
+  /** Adopted keys, added or not, whose encryptions nobody knows: they decrypt only. */
+  readonly keysToRotate: readonly string[]
+}
+
+function externalReport(snapshot: StorageSnapshot, keysAdded: readonly string[]): ExternalReport {
+  const added = new Set(keysAdded)
+  const all = [...snapshot.allKeys()]
+    .flatMap(({ arn, region, currentMaterialId, external }) =>
+      external ? [{ ...external, arn, region, currentMaterialId, name: nameOf(external) }] : [],
+    )
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
+  return {
+    externalKeys: all
+      .filter(({ arn }) => added.has(arn))
+      .map(({ name, kmsKeyArn }) => ({ name, kmsKeyArn: kmsKeyArn ?? null })),
+    keysToRotate: all
+      .filter(({ region, currentMaterialId }) => {
+        const current = snapshot.findMaterial(region, currentMaterialId)
+        return current !== undefined && current.encryptionsReserved >= LAST_ENCRYPTION
+      })
+      .map(({ name }) => name),
+  }
+}
+
+function nameOf({ storeName, externalKeyId }: ExternalFacts): string {
+  return `${storeName}/${externalKeyId}`
+}
+
+function printExternalKeys({ externalKeys, keysToRotate }: ExternalReport, page: Page): void {
+  if (externalKeys.length > 0) {
+    page.table(
+      ['External key', 'Pin that the token recorded'],
+      externalKeys.map(({ name, kmsKeyArn }) => [name, kmsKeyArn ?? 'none']),
+    )
+    page.line(
+      'They are Disabled: the token knows no later pin, no state, no store and no policy of a store.',
+    )
+    page.line('Make stores that are missing: hsm-bridge xks store create')
+    page.line(
+      'Then look at pin and store policy of these, then: hsm-bridge xks key enable <store>/<key>',
+    )
+  }
+  if (keysToRotate.length === 0) return
+  page.line('Nobody knows how often these adopted keys encrypted: they encrypt nothing until')
+  for (const name of keysToRotate) page.line(`    hsm-bridge xks key rotate ${name}`)
+}

@@ -129,12 +129,13 @@ const remove = defineCommand({
   where: 'either',
   parameters: z.strictObject({ name: z.string() }),
   prepare: ({ store }) => ({ name: String(store) }),
-  perform: async ({ storage, config }, { name }) => {
+  perform: async (installation, { name }) => {
+    const config = installation.reread ?? installation.config
     if (config.xks?.stores.some((declared) => declared.name === name))
       throw new Error(
         `${config.file} declares the store ${name}: take it out there first, then reload`,
       )
-    await deleteXksStore(storage, name)
+    await deleteXksStore(installation.storage, name)
     return { deleted: name }
   },
   print: ({ deleted }, page) => page.line(`The store ${deleted} is gone.`),
