@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import {
   createServer,
   type RequestListener,
@@ -27,6 +28,34 @@ export interface FaceServerParts {
   readonly keepAliveTimeoutMs?: number
   /** How long a connection may stand still within a request and its answer; absent: for ever, as some KMS calls take long. */
   readonly stallTimeoutMs?: number
+  /** Who comes on top is disconnected at once. By default what the process's descriptors allow. */
+  readonly maxConnections?: number
+}
+
+/** Descriptors that lanes, files, the database and both other servers may need at once. */
+const RESERVED_DESCRIPTORS = 128
+const FEWEST_CONNECTIONS = 16
+/** The KMS face and the XKS face: neither may take the other's. */
+const FACES = 2
+const USUAL_DESCRIPTORS = 1024
+
+/**
+ * AT-H17: how many connections one face takes, so that strangers use up no descriptor that a lane needs. `limits` is the text of
+ * /proc/self/limits.
+ */
+export function connectionsOf(limits: string): number {
+  const soft = /^Max open files\s+(\d+|unlimited)/m.exec(limits)?.[1]
+  const descriptors = soft === 'unlimited' ? 2 ** 31 : Number(soft ?? USUAL_DESCRIPTORS)
+  const each = Math.floor((descriptors - RESERVED_DESCRIPTORS) / FACES)
+  return Math.max(FEWEST_CONNECTIONS, each)
+}
+
+function processLimits(): string {
+  try {
+    return readFileSync('/proc/self/limits', 'utf8')
+  } catch {
+    return '' // not Linux
+  }
 }
 
 /** Node's parser errors that have an answer of their own; every other one is a bad request. */
@@ -45,6 +74,7 @@ export function createFaceServer(handler: RequestListener, parts: FaceServerPart
   // A count would drop the headers behind it in silence (AT-H05); maxHeaderSize bounds them.
   server.maxHeadersCount = 0
   server.timeout = parts.stallTimeoutMs ?? 0
+  server.maxConnections = parts.maxConnections ?? connectionsOf(processLimits())
   const refuse = refusalWriter(new ReplyWriter(clock, dialect), dialect)
   server.on('connect', (_request, socket: Duplex) => refuse(socket, 'NOT_POST'))
   server.on('checkExpectation', (_request, response) => refuse(response.socket, 'EXPECTATION'))

@@ -17,8 +17,10 @@ import { HttpRefusal } from './http-refusal.ts'
 import { ReplyWriter } from './reply.ts'
 import { readBody } from './request-body.ts'
 import { factsOf } from './request-facts.ts'
+import { FailureLog } from './sparse-log.ts'
 import type { Structure } from './structure.ts'
 import { UnderWay } from './under-way.ts'
+import { recordFailure } from './unrecorded-error.ts'
 import { validateRequest } from './validator.ts'
 import { KMS_DIALECT, wireError } from './wire-error.ts'
 
@@ -29,7 +31,10 @@ export interface KmsFaceParts {
   readonly kms: Kms
   readonly principals: PrincipalDirectory
   readonly audit: AuditStep
-  readonly clock: Clock
+  readonly clock: Clock & {
+    /** Milliseconds that never go back. */
+    uptime(): number
+  }
   readonly logger: FaceLogger
   readonly metrics?: FaceMetrics
   /** Which regions are served; every well-formed one when absent. */
@@ -85,12 +90,14 @@ class KmsFace {
   readonly #parts: KmsFaceParts
   readonly #signatures: VerificationContext
   readonly #replies: ReplyWriter
+  readonly #failures: FailureLog
   readonly #underWay = new UnderWay()
 
   constructor(parts: KmsFaceParts) {
     this.#parts = parts
     this.#signatures = verificationContext(parts)
     this.#replies = new ReplyWriter(parts.clock, KMS_DIALECT)
+    this.#failures = new FailureLog(parts.logger, () => parts.clock.uptime())
   }
 
   /** Answers one call of an operation. Never rejects. */
@@ -149,7 +156,8 @@ class KmsFace {
       reply = await this.#perform({ operation, caller, facts, input, trail })
     } catch (cause) {
       const { type: code, message } = wireError(cause, facts.requestId)
-      await audit.record({ caller, facts, operation, trail, error: { code, message } })
+      const entry = { caller, facts, operation, trail, error: { code, message } }
+      await recordFailure(cause, () => audit.record(entry))
       throw cause
     } finally {
       body.fill(0)
@@ -183,9 +191,8 @@ class KmsFace {
     const answer = wireError(error, requestId)
     this.#replies.send(response, { ...answer, requestId })
     this.#parts.metrics?.observe(operation ?? 'none', answer.type, secondsSince(startedAt))
-    if (answer.status >= 500) {
-      this.#parts.logger.error('request failed', { requestId, operation, code: answer.type, error })
-    }
+    if (answer.status >= 500)
+      this.#failures.note({ requestId, operation, code: answer.type, error })
   }
 }
 

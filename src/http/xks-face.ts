@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { SignatureError } from '../sigv4/signature-error.ts'
 import { SigningKeys } from '../sigv4/signing-keys.ts'
 import {
@@ -8,25 +9,30 @@ import {
   verifySignature,
 } from '../sigv4/verify-signature.ts'
 import type { ExternalKeyStore, XksDirectory } from '../xks/external-key-store.ts'
-import type { XksOperation, XksProxy, XksRequest } from '../xks/proxy.ts'
+import type { XksOperation, XksProxy, XksRequest, XksTrail } from '../xks/proxy.ts'
 import { parseUriPath } from '../xks/uri-path.ts'
 import { XksError } from '../xks/xks-error.ts'
 import { newXksTrail, type XksEntry, type XksScribe } from '../xks/xks-journal.ts'
 import type { AdmissionLimit } from './admission-limit.ts'
 import type { Clock } from './clock.ts'
+import type { WireError } from './face-dialect.ts'
 import type { FaceLogger } from './face-logger.ts'
 import type { FaceMetrics } from './face-metrics.ts'
 import { HttpRefusal } from './http-refusal.ts'
 import { ReplyWriter } from './reply.ts'
-import { readBody } from './request-body.ts'
+import { BodyBudget, bodyPassed, readBody } from './request-body.ts'
 import { factsOf } from './request-facts.ts'
-import { SparseLog, type WarningLogger } from './sparse-log.ts'
+import { FailureLog, SparseLog, type WarningLogger } from './sparse-log.ts'
 import { StoreQuotas } from './store-quotas.ts'
 import { UnderWay } from './under-way.ts'
+import { recordFailure } from './unrecorded-error.ts'
 import { XKS_DIALECT, xksWireError } from './xks-wire-error.ts'
 
 /** The largest legal request has 65,535 bytes of AAD and 16,384 of plaintext or ciphertext: 108 KiB in Base64. */
-const MAX_BODY_BYTES = 256 * 1024
+const MAX_BODY_BYTES = 128 * 1024
+/** AT-H18: what all requests on their way in may hold before anybody knows whose they are. */
+const UNAUTHENTICATED_BYTES = 64 * 1024 * 1024
+const CLOSE = { Connection: 'close' } as const
 
 export interface XksFaceParts {
   readonly proxy: XksProxy
@@ -40,6 +46,8 @@ export interface XksFaceParts {
   readonly metrics?: FaceMetrics
   /** Load shedding; without it everybody may wait for the tokens. */
   readonly admission?: AdmissionLimit
+  /** Bytes of bodies that may be on their way in at once, all together. */
+  readonly unauthenticatedBytes?: number
 }
 
 export interface XksFaceHandler {
@@ -72,9 +80,11 @@ interface Target {
 class Exchange {
   readonly facts: ReturnType<typeof factsOf>
   readonly startedAt = performance.now()
+  readonly request: IncomingMessage
   operation: XksOperation | undefined
 
   constructor(request: IncomingMessage, clock: Clock) {
+    this.request = request
     this.facts = factsOf(request, randomUUID(), clock.now())
   }
 }
@@ -90,6 +100,7 @@ class Call implements XksRequest {
   readonly body: Buffer
   readonly #admission: AdmissionLimit | undefined
   #enteredAt: number | undefined
+  #lateWork: Promise<unknown> | undefined
 
   constructor(
     { operation, store, externalKeyId }: Target,
@@ -112,12 +123,21 @@ class Call implements XksRequest {
     if (!this.#admission || this.#enteredAt !== undefined) return
     this.#enteredAt = this.#admission.tryEnter()
     if (this.#enteredAt === undefined) {
-      throw new XksError('ThrottlingException', 'The proxy is overloaded.')
+      throw overloaded()
     }
   }
 
+  goesOn(work: Promise<unknown>): void {
+    this.#lateWork = work
+  }
+
+  /** XKS X-09: a token that works for nobody any more is no less busy. */
   leave(): void {
-    if (this.#enteredAt !== undefined) this.#admission?.leave(this.#enteredAt)
+    if (this.#enteredAt === undefined) return
+    const enteredAt = this.#enteredAt
+    const free = (): void => this.#admission?.leave(enteredAt)
+    if (this.#lateWork) void this.#lateWork.then(free, free)
+    else free()
   }
 }
 
@@ -126,10 +146,14 @@ class XksFace {
   readonly #replies: ReplyWriter
   readonly #quotas: StoreQuotas
   readonly #refusals: SparseLog
+  readonly #failures: FailureLog
+  readonly #bodies: BodyBudget
   readonly #signingKeys = new SigningKeys()
   /** A store is a new object after each change, and what was made for the old one goes with it. */
   readonly #contexts = new WeakMap<ExternalKeyStore, VerificationContext>()
   readonly #underWay = new UnderWay()
+  /** Connections that have carried an authenticated request. */
+  readonly #known = new WeakSet<Socket>()
 
   constructor(parts: XksFaceParts) {
     const uptime = (): number => parts.clock.uptime()
@@ -137,6 +161,8 @@ class XksFace {
     this.#replies = new ReplyWriter(parts.clock, XKS_DIALECT)
     this.#quotas = new StoreQuotas(uptime)
     this.#refusals = new SparseLog(parts.logger, uptime)
+    this.#failures = new FailureLog(parts.logger, uptime)
+    this.#bodies = new BodyBudget(parts.unauthenticatedBytes ?? UNAUTHENTICATED_BYTES, overloaded)
   }
 
   idle(): Promise<void> {
@@ -151,7 +177,7 @@ class XksFace {
       const target = this.#targetOf(request)
       exchange.operation = target.operation
       if (request.method !== 'POST') throw new HttpRefusal('NOT_POST') // XKS T-07
-      const body = await readBody(request, MAX_BODY_BYTES)
+      const body = await readBody(request, MAX_BODY_BYTES, this.#bodies)
       const reply = await this.#answerTo(request, body, target, exchange)
       this.#answer(response, exchange, reply)
     } catch (error) {
@@ -177,6 +203,7 @@ class XksFace {
   ): Promise<string> {
     try {
       const signature = this.#authenticate(request, body, target.store, exchange)
+      this.#known.add(request.socket)
       return await this.#performRecorded(request, body, target, signature, exchange)
     } finally {
       body.fill(0) // AT-K09
@@ -241,7 +268,7 @@ class XksFace {
       region,
       accessKeyId,
       facts,
-      trail,
+      trail: copyOf(trail),
       processingMicroseconds: Math.round((performance.now() - startedAt) * 1000),
     })
     const call = new Call(target, region, request, body, admission)
@@ -251,7 +278,7 @@ class XksFace {
       reply = await proxy.perform(call, trail)
     } catch (cause) {
       const { type: code, message } = xksWireError(cause, facts.requestId)
-      await journal.record({ ...entry(), error: { code, message } })
+      await recordFailure(cause, () => journal.record({ ...entry(), error: { code, message } }))
       throw cause
     } finally {
       call.leave()
@@ -278,12 +305,37 @@ class XksFace {
     const { facts, operation, startedAt } = exchange
     const { requestId } = facts
     const answer = xksWireError(error, requestId)
-    this.#replies.send(response, { ...answer, requestId })
+    if (this.#known.has(exchange.request.socket)) {
+      this.#replies.send(response, { ...answer, requestId })
+    } else this.#dismiss(response, exchange, answer)
     this.#parts.metrics?.observe(operation ?? 'none', answer.type, secondsSince(startedAt))
     if (OURS.has(answer.type)) {
-      this.#parts.logger.error('request failed', { requestId, operation, code: answer.type, error })
+      this.#failures.note({ requestId, operation, code: answer.type, error })
     }
   }
+
+  /**
+   * AT-H17: whoever has proved nothing yet keeps no connection. AWS KMS keeps those that it has, also while one credential takes the
+   * place of another (XKS A-08): they have carried a good request before.
+   */
+  #dismiss(response: ServerResponse, { request, facts }: Exchange, answer: WireError): void {
+    if (response.headersSent || response.destroyed) return
+    const reply = { ...answer, requestId: facts.requestId, extra: CLOSE }
+    response.writeHead(answer.status, this.#replies.headers(reply))
+    response.write(answer.body)
+    // A connection that is closed in the middle of a body is reset, and the answer is lost with it.
+    void bodyPassed(request, MAX_BODY_BYTES).then(() => response.end())
+  }
+}
+
+function overloaded(): XksError {
+  return new XksError('ThrottlingException', 'The proxy is overloaded.')
+}
+
+/** Work that outlives its answer may still write into the trail, and the record may still be on its way. */
+function copyOf(trail: XksTrail): XksTrail {
+  const { requestMetadata } = trail
+  return { ...trail, requestMetadata: requestMetadata && { ...requestMetadata } }
 }
 
 /** Errors that are not the caller's. */

@@ -15,6 +15,8 @@ export interface XksServerParts {
   readonly requestTimeoutMs?: number
   /** How long a client may take to read an answer without taking a byte. */
   readonly stallTimeoutMs?: number
+  /** By default what the process's descriptors allow. */
+  readonly maxConnections?: number
 }
 
 /** XKS T-13: AWS's network load balancers forget a connection after 350 s. We must not close it first. */
@@ -24,13 +26,14 @@ const STALL_MS = 12_000
 
 /** The server of the XKS face: HTTP/1.1 alone (XKS T-02), every answer JSON (XKS X-14), over TLS unless a front ends that. */
 export function createXksServer(handle: RequestListener, parts: XksServerParts): Server {
-  const { clock, tls, requestTimeoutMs } = parts
+  const { clock, tls, requestTimeoutMs, maxConnections } = parts
   const server = createFaceServer(handle, {
     clock,
     dialect: XKS_DIALECT,
     keepAliveTimeoutMs: parts.keepAliveTimeoutMs ?? KEEP_ALIVE_MS,
     stallTimeoutMs: parts.stallTimeoutMs ?? STALL_MS,
     ...(requestTimeoutMs !== undefined && { requestTimeoutMs }),
+    ...(maxConnections !== undefined && { maxConnections }),
     ...(tls && { tls: tls.options }),
   })
   tls?.guard(server as TlsServer)

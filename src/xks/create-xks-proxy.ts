@@ -29,7 +29,7 @@ export function createXksProxy(parts: XksProxyParts): XksProxy {
     async perform(request, trail) {
       try {
         const answer = withConfirmedAbsence(() => carryOut(parts, request, trail), parts.catchUp)
-        return await (deadlineMs === undefined ? answer : within(deadlineMs, answer))
+        return await (deadlineMs === undefined ? answer : within(deadlineMs, answer, request))
       } catch (error) {
         throw error instanceof CustodyError ? xksErrorOf(error, request.operation) : error
       }
@@ -54,10 +54,17 @@ async function carryOut(
   }
 }
 
-/** XKS X-11. The work goes on and cleans up after itself; nobody hears of it any more. */
-async function within(deadlineMs: number, work: Promise<string>): Promise<string> {
+/** XKS X-11. The work goes on and cleans up after itself; nobody hears of it any more, but its place stays taken. */
+async function within(
+  deadlineMs: number,
+  work: Promise<string>,
+  request: XksRequest,
+): Promise<string> {
   const { promise: late, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => reject(new XksError('DependencyTimeoutException')), deadlineMs)
+  const timer = setTimeout(() => {
+    request.goesOn?.(work)
+    reject(new XksError('DependencyTimeoutException'))
+  }, deadlineMs)
   try {
     return await Promise.race([work, late])
   } finally {

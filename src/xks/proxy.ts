@@ -20,6 +20,11 @@ export interface XksRequest {
    * used. Throws ThrottlingException under overload. Whoever never uses a token never asks, so health is never shed.
    */
   admit?(): void
+  /**
+   * Told by a proxy that answers while `work` still goes on at the token: the place that `admit` gave is free when that has settled,
+   * and not before.
+   */
+  goesOn?(work: Promise<unknown>): void
 }
 
 /** What the journal tells of a request; filled in on the way, so that it is there whatever fails. */

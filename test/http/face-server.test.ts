@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
+import { connectionsOf } from '../../src/http/face-server.ts'
 import { BROKEN_HTTP } from './broken-http.ts'
 import { type Answer, FaceUnderTest, parseAnswer } from './face-under-test.ts'
 
@@ -93,6 +95,25 @@ describe('face server', () => {
       expect(face.requests).to.deep.equal([])
     })
   }
+
+  for (const [limits, connections] of [
+    ['Max open files            1024                 4096                 files', 448],
+    ['Max open files            65536                65536                files', 32_704],
+    ['Max open files            100                  100                  files', 16],
+    ['Max open files            unlimited            unlimited            files', 1_073_741_760],
+    ['', 448],
+  ] as const) {
+    it(`AT-H17: takes ${connections} connections where the process has “${limits}”`, () => {
+      expect(connectionsOf(`Limit  Soft Limit\nMax cpu time  1  1  seconds\n${limits}\n`)).to.equal(
+        connections,
+      )
+    })
+  }
+
+  it('AT-H17: by default takes no more than leaves descriptors for lanes and files', () => {
+    const limits = readFileSync('/proc/self/limits', 'utf8')
+    expect(face.server.maxConnections).to.equal(connectionsOf(limits))
+  })
 
   it('answers Expect: 100-continue by going on', async () => {
     const head = 'POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nConnection: close\r\n'

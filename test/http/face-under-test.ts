@@ -37,12 +37,13 @@ export class FaceUnderTest {
   readonly logged: Readonly<Record<string, unknown>>[] = []
   readonly observed: string[] = []
   clockOffsetMs = 0
+  uptimeMs = 0
   readonly #clients: KMSClient[] = []
   readonly #server: Server
   readonly #face: KmsFaceHandler
 
   constructor(parts: Partial<KmsFaceParts> & { requestTimeoutMs?: number } = {}) {
-    const clock = { now: () => Date.now() + this.clockOffsetMs }
+    const clock = { now: () => Date.now() + this.clockOffsetMs, uptime: () => this.uptimeMs }
     const face = createKmsFace({
       kms: { perform: (request) => this.#perform(request) },
       principals: { findPrincipal: (id) => (id === PRINCIPAL.accessKeyId ? PRINCIPAL : undefined) },

@@ -366,6 +366,14 @@ describe('KMS face', () => {
       expect(answer.text).not.to.contain(Buffer.from('the data key').toString('base64'))
     })
 
+    it('ARCH-D14: when the record of a failure fails too, the log has both', async () => {
+      const [cause, recordError] = [new TypeError('row 17 is odd'), new Error('spool is full')]
+      face.perform = () => Promise.reject(cause)
+      face.record = () => Promise.reject(recordError)
+      expect((await face.call('ListKeys', '{}')).status).to.equal(500)
+      expect(face.logged[0]).to.include({ error: cause, recordError })
+    })
+
     it('FM-F48: is not idle before the record of a client that has gone is written', async () => {
       let finish = (): void => undefined
       const began = new Promise<void>((resolve) => {
@@ -454,8 +462,17 @@ describe('KMS face', () => {
           operation: 'Decrypt',
           code: 'KMSInternalException',
           error: cause,
+          keptBack: 0,
         },
       ])
+    })
+
+    it('logs an outage once a second', async () => {
+      face.perform = () => Promise.reject(new TypeError('row 17 is odd'))
+      for (let i = 0; i < 3; i++) await face.call('ListKeys', '{}')
+      face.uptimeMs = 1000
+      await face.call('ListKeys', '{}')
+      expect(face.logged.map(({ keptBack }) => keptBack)).to.deep.equal([0, 2])
     })
 
     it('logs nothing of what callers do wrong', async () => {

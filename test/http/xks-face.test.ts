@@ -1,3 +1,5 @@
+import { connect } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import { expect } from 'chai'
 import { AdmissionLimit } from '../../src/http/admission-limit.ts'
 import { XKS_ERRORS, XksError, type XksErrorName } from '../../src/xks/xks-error.ts'
@@ -8,6 +10,7 @@ import {
   CALLS,
   errorNameOf,
   REGION,
+  readAnswer,
   secretOf,
   targetOf,
   XksFaceUnderTest,
@@ -181,13 +184,13 @@ describe('XKS face', () => {
   })
 
   describe('bodies', () => {
-    it('takes 256 KiB', async () => {
-      const body = Buffer.alloc(256 * 1024, ' ')
+    it('takes 128 KiB', async () => {
+      const body = Buffer.alloc(128 * 1024, ' ')
       expect((await face.call(targetOf('encrypt'), { body })).status).to.equal(200)
       expect(face.requests[0]?.body).to.have.lengthOf(body.length)
     })
 
-    for (const bytes of [256 * 1024 + 1, 1024 * 1024]) {
+    for (const bytes of [128 * 1024 + 1, 1024 * 1024]) {
       it(`AT-H04: answers 413 to ${bytes} bytes, before it looks at the signature`, async () => {
         const answer = await face.call(targetOf('encrypt'), {
           body: Buffer.alloc(bytes),
@@ -214,6 +217,29 @@ describe('XKS face', () => {
       expect(errorNameOf(answer)).to.equal('ValidationException')
     })
 
+    it('AT-H18: refuses what the bodies of strangers leave no memory for, and closes', async () => {
+      const small = await new XksFaceUnderTest({ unauthenticatedBytes: 100_000 }).start()
+      const head = (bytes: number) =>
+        `POST ${targetOf('encrypt')} HTTP/1.1\r\nHost: a\r\nContent-Length: ${bytes}\r\n\r\n`
+      const stranger = connect(small.port, '127.0.0.1')
+      try {
+        stranger.write(head(100_000) + 'x'.repeat(90_000))
+        const body = Buffer.alloc(20_000, ' ')
+        while ((await small.call(targetOf('encrypt'), { body })).status !== 429) await pause(5)
+        const answer = await small.rawToEnd(small.sign(targetOf('encrypt'), { body }))
+        expect(answer.status).to.equal(429)
+        expect(errorNameOf(answer)).to.equal('ThrottlingException')
+        expect(answer.headers.get('connection')).to.equal('close')
+        expect((await small.call(targetOf('encrypt'))).status).to.equal(200)
+        stranger.write('x'.repeat(10_000))
+        expect((await readAnswer(stranger)).status).to.equal(401)
+        expect((await small.call(targetOf('encrypt'), { body })).status).to.equal(200)
+      } finally {
+        stranger.destroy()
+        await small.stop()
+      }
+    })
+
     it('AT-K09: wipes the body whatever became of the request', async () => {
       const kept: Buffer[] = []
       face.perform = async ({ body }) => {
@@ -221,7 +247,7 @@ describe('XKS face', () => {
         if (kept.length === 2) throw new XksError('InvalidStateException')
         return '{}'
       }
-      for (const length of [40, 40, 200_000]) {
+      for (const length of [40, 40, 120_000]) {
         await face.call(targetOf('encrypt'), { body: Buffer.alloc(length, 'p') })
       }
       expect(kept).to.have.lengthOf(3)
@@ -510,6 +536,29 @@ describe('XKS face', () => {
       }
     })
 
+    it('XKS X-09, XKS X-11: a place is taken until the token is done, also when the answer was late', async () => {
+      const admission = new AdmissionLimit(() => 0, { fewest: 1, most: 1 })
+      const full = await new XksFaceUnderTest({ admission }).start()
+      try {
+        for (const settle of ['resolve', 'reject'] as const) {
+          const work = Promise.withResolvers<string>()
+          full.perform = async (request) => {
+            request.admit?.()
+            request.goesOn?.(work.promise)
+            throw new XksError('DependencyTimeoutException')
+          }
+          expect((await full.call(targetOf('encrypt'))).status).to.equal(503)
+          expect(admission.inside).to.equal(1)
+          expect((await full.call(targetOf('encrypt'))).status).to.equal(429)
+          work[settle]('done')
+          await new Promise(setImmediate)
+          expect(admission.inside).to.equal(0)
+        }
+      } finally {
+        await full.stop()
+      }
+    })
+
     it('a place is given back when the proxy throws', async () => {
       const admission = new AdmissionLimit(() => 0, { fewest: 1, most: 1 })
       const full = await new XksFaceUnderTest({ admission }).start()
@@ -562,6 +611,34 @@ describe('XKS face', () => {
         code: 'AccessDeniedException',
         message: 'not you',
       })
+    })
+
+    it('XKS X-11: work that outlives its answer writes nothing into the record', async () => {
+      const metadata = { kmsRequestId: 'first' }
+      let late = (): void => undefined
+      face.perform = async (_request, trail) => {
+        trail.materialId = 'material'
+        trail.requestMetadata = metadata
+        late = () => {
+          trail.materialId = 'other'
+          metadata.kmsRequestId = 'other'
+        }
+        throw new XksError('DependencyTimeoutException')
+      }
+      face.record = async () => late()
+      await face.call(targetOf('decrypt'))
+      expect(face.records[0]?.trail).to.deep.include({
+        materialId: 'material',
+        requestMetadata: { kmsRequestId: 'first' },
+      })
+    })
+
+    it('ARCH-D14: when the record of a failure fails too, the log has both', async () => {
+      const [cause, recordError] = [new TypeError('row 17 is odd'), new Error('spool is full')]
+      face.perform = () => Promise.reject(cause)
+      face.record = () => Promise.reject(recordError)
+      expect((await face.call(targetOf('decrypt'))).status).to.equal(500)
+      expect(face.logged[0]).to.include({ error: cause, recordError })
     })
 
     it('ARCH-D14: the answer waits for the record', async () => {
@@ -629,6 +706,14 @@ describe('XKS face', () => {
       expect(answer.text).to.contain(answer.headers.get('x-hsm-bridge-request-id'))
       expect(answer.text).not.to.contain('row 17')
       expect(face.logged[0]).to.include({ code: 'InternalException', error: cause })
+    })
+
+    it('logs an outage once a second', async () => {
+      face.perform = () => Promise.reject(new XksError('InternalException'))
+      for (let i = 0; i < 3; i++) await face.call(targetOf('decrypt'))
+      face.uptimeMs = 1000
+      await face.call(targetOf('decrypt'))
+      expect(face.logged.map(({ keptBack }) => keptBack)).to.deep.equal([0, 2])
     })
 
     it('logs what is ours and nothing that callers do wrong', async () => {

@@ -55,7 +55,7 @@ const FAULTS: readonly Fault[] = [
     status: 413,
     errorName: 'ValidationException',
     plant: ({ changes }) => {
-      changes.body = Buffer.alloc(256 * 1024 + 1, ' ')
+      changes.body = Buffer.alloc(128 * 1024 + 1, ' ')
     },
   },
   {

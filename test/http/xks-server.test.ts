@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { text as readText } from 'node:stream/consumers'
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect } from 'chai'
 import { BROKEN_HTTP } from './broken-http.ts'
@@ -123,6 +124,65 @@ describe('XKS server', () => {
         if (!socket.resume().destroyed) await once(socket, 'close')
       }),
     )
+  })
+
+  it('AT-H17: who comes on top of the most connections is disconnected, and nobody else', async () => {
+    const small = await new XksFaceUnderTest({}, { maxConnections: 2 }).start()
+    const open = () => connect(small.port, '127.0.0.1')
+    const kept = [open(), open()]
+    try {
+      for (const socket of kept) {
+        socket.write(small.sign(HEALTH))
+        expect((await readAnswer(socket)).status).to.equal(200)
+      }
+      expect(await readText(open()), 'not even a 408').to.equal('')
+      for (const socket of kept) {
+        socket.write(small.sign(HEALTH))
+        expect((await readAnswer(socket)).status).to.equal(200)
+      }
+    } finally {
+      for (const socket of kept) socket.destroy()
+      await small.stop()
+    }
+  })
+
+  const unsigned = `POST ${HEALTH} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n`
+  const REFUSED = [
+    ['an unknown path', () => unsigned.replace(HEALTH, '/nowhere'), 404],
+    ['another method', () => unsigned.replace('POST', 'PUT'), 405],
+    ['no signature', () => unsigned, 401],
+    ['a wrong signature', () => face.sign(HEALTH, { secret: 'wrong' }), 401],
+    ['nobody’s id', () => face.sign(HEALTH, { accessKeyId: 'AKIDNOBODYNOBODYNOBODY' }), 401],
+  ] as const
+  for (const [what, bytes, status] of REFUSED) {
+    it(`AT-H17: closes the connection of a stranger after ${what}`, async () => {
+      const answer = await face.rawToEnd(bytes())
+      expect(answer.status).to.equal(status)
+      expect(answer.headers.get('connection')).to.equal('close')
+    })
+
+    it(`XKS A-08, XKS T-13: keeps the connection of a client that it knows after ${what}`, async () => {
+      const socket = connect(face.port, '127.0.0.1')
+      for (const [sent, expected] of [
+        [face.sign(HEALTH), 200],
+        [bytes(), status],
+        [face.sign(HEALTH), 200],
+      ] as const) {
+        socket.write(sent)
+        expect((await readAnswer(socket)).status).to.equal(expected)
+      }
+      socket.destroy()
+    })
+  }
+
+  it('AT-H17: a stranger who is still sending when he is refused hears it, and is not reset', async () => {
+    const head = unsigned.replace(HEALTH, '/nowhere').replace('Length: 0', 'Length: 900000')
+    const socket = connect(face.port, '127.0.0.1')
+    socket.write(head)
+    expect((await readAnswer(socket)).status).to.equal(404)
+    for (let i = 0; i < 9; i++) socket.write('x'.repeat(100_000))
+    const [hadError] = await once(socket.resume(), 'close')
+    expect(hadError).to.equal(false)
   })
 
   it('AT-H03: a client that reads no answer loses its connection', async () => {
