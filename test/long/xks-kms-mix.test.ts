@@ -4,8 +4,8 @@ import { FakeKms } from '../support/fake-kms.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { PREFIX, XksDaemonUnderTest } from '../support/xks-daemon.ts'
 
-/** CI's size; `XKS_MIX_SECONDS` for a long run. */
-const SECONDS = Number(process.env['XKS_MIX_SECONDS'] ?? 10)
+/** `XKS_MIX_SECONDS` for another size. */
+const SECONDS = Number(process.env['XKS_MIX_SECONDS'] ?? 60)
 const WORKERS = 4
 const KILL_EVERY_MS = 1000
 const KEPT = 200
