@@ -29,32 +29,46 @@ export class ScaledDaemon {
     const daemon = await startBenchDaemon(directory, [
       `xks: {listen: "127.0.0.1:${port}", tls: ${tls}, stores: [{name: store, uriPathPrefix: /prefix}]}`,
     ])
-    const cli = (...words: readonly string[]) =>
-      execFileSync(LAUNCHER, [...words, '--config', daemon.configPath, '--state', directory])
-    const ids = Array.from({ length: KEYS_IN_USE }, (_, i) => `key-${i}`)
-    for (const id of ids) cli('xks', 'key', 'create', `store/${id}`)
-    const credentialFile = `${directory}.credential.json`
-    cli('xks', 'config-file', 'store', '--out', credentialFile)
-    const { XksProxyAuthenticationCredential: it } = JSON.parse(
-      readFileSync(credentialFile, 'utf8'),
-    ) as {
-      XksProxyAuthenticationCredential: { AccessKeyId: string; RawSecretAccessKey: string }
+    try {
+      return new ScaledDaemon(daemon, await prepare(daemon, directory, port, authority.cert))
+    } catch (error) {
+      await daemon.stop()
+      throw error
     }
-    await daemon.settled()
-    const endpoint: XksEndpoint = {
-      host: '127.0.0.1',
-      port,
-      region: 'us-east-1',
-      accessKeyId: it.AccessKeyId,
-      secretAccessKey: it.RawSecretAccessKey,
-      uriPathPrefix: '/prefix',
-      ca: authority.cert,
-    }
-    const requests = ids.map((id) => encryptCall(id, Buffer.alloc(32, 7)))
-    return new ScaledDaemon(daemon, { endpoint, requests })
   }
 
   stop(): Promise<void> {
     return this.#daemon.stop()
   }
+}
+
+/** Makes keys and a credential. */
+async function prepare(
+  daemon: BenchDaemon,
+  directory: string,
+  port: number,
+  ca: string,
+): Promise<ScaledDaemon['target']> {
+  const cli = (...words: readonly string[]) =>
+    execFileSync(LAUNCHER, [...words, '--config', daemon.configPath, '--state', directory])
+  const ids = Array.from({ length: KEYS_IN_USE }, (_, i) => `key-${i}`)
+  for (const id of ids) cli('xks', 'key', 'create', `store/${id}`)
+  const credentialFile = `${directory}.credential.json`
+  cli('xks', 'config-file', 'store', '--out', credentialFile)
+  const { XksProxyAuthenticationCredential: it } = JSON.parse(
+    readFileSync(credentialFile, 'utf8'),
+  ) as {
+    XksProxyAuthenticationCredential: { AccessKeyId: string; RawSecretAccessKey: string }
+  }
+  await daemon.settled()
+  const endpoint: XksEndpoint = {
+    host: '127.0.0.1',
+    port,
+    region: 'us-east-1',
+    accessKeyId: it.AccessKeyId,
+    secretAccessKey: it.RawSecretAccessKey,
+    uriPathPrefix: '/prefix',
+    ca,
+  }
+  return { endpoint, requests: ids.map((id) => encryptCall(id, Buffer.alloc(32, 7))) }
 }

@@ -1,7 +1,8 @@
 import type { Kms } from '../kms/kms.ts'
 import { OPERATIONS } from '../kms/operations/index.ts'
 
-const PATIENCE_MS = 25_000
+/** How long a change waits for the comparison of database and token. */
+export const COMPARING_MS = 25_000
 
 /**
  * Lets uses pass at once, and changes wait, for a while, until it is known whether this database is older than the token
@@ -16,7 +17,7 @@ export function holdChanges(kms: Kms, checked: Promise<unknown>): Kms {
   return {
     perform: async (request) => {
       const changes = OPERATIONS.get(request.operation)?.readOnly === false
-      if (!open && changes) await atMost(checked, PATIENCE_MS)
+      if (!open && changes) await atMost(checked, COMPARING_MS)
       return await kms.perform(request)
     },
   }

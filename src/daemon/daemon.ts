@@ -8,7 +8,7 @@ import { systemClock } from '../kms/clock.ts'
 import { createKms, type KmsService } from '../kms/create-kms.ts'
 import { AdminServer } from './admin-server.ts'
 import { findAnchors } from './anchors.ts'
-import { atMost, holdChanges } from './change-gate.ts'
+import { atMost, COMPARING_MS, holdChanges } from './change-gate.ts'
 import { performCommand } from './commands/index.ts'
 import { ConfigError } from './config-error.ts'
 import type { Patience } from './configured-storage.ts'
@@ -242,7 +242,7 @@ export class Daemon {
     const isComparing =
       this.#installation.storage.readOnlyReason === NOT_COMPARED &&
       this.#token.pool.status().inRotation > 0
-    if (isComparing) await atMost(compared, TOKEN_PATIENCE_MS)
+    if (isComparing) await atMost(compared, COMPARING_MS)
   }
 
   /** A real use of the canary in the token, now. */
