@@ -9,23 +9,11 @@ interface Waiter {
 }
 
 const BATCH = 8
-/** The lane that is filled first changes after so many calls, so that each has seen the keys in use and none idles for long. */
-const TURN_CALLS = 1024
 
 /** The hot lanes that answer right now. A lane that must search, log in or be replaced is taken out first (ARCH-D2). */
 export class LaneRotation {
   readonly #lanes: LaneProcess[] = []
   readonly #waiting = new Set<Waiter>()
-  readonly #depth: number
-  #given = 0
-
-  /**
-   * `depth`: one lane after the other is filled with so many calls before the next one is asked. For tokens whose calls take
-   * microseconds: there waking another process costs more than waiting in line. 0 spreads every call.
-   */
-  constructor(depth = 0) {
-    this.#depth = depth
-  }
 
   get size(): number {
     return this.#lanes.length
@@ -56,18 +44,10 @@ export class LaneRotation {
    * preferred by a few calls: fewer, larger writes cost less than perfect balance gains.
    */
   find(accepts: Accepts): LaneProcess | undefined {
-    const first = this.#first()
-    if (first && first.pendingCalls < this.#depth && accepts(first)) return first
     let best: LaneProcess | undefined
     for (const lane of this.#lanes)
       if (accepts(lane) && (!best || load(lane) < load(best))) best = lane
     return best
-  }
-
-  #first(): LaneProcess | undefined {
-    if (this.#depth === 0) return undefined
-    this.#given += 1
-    return this.#lanes[Math.floor(this.#given / TURN_CALLS) % this.#lanes.length]
   }
 
   /** Waits until a lane enters that `accepts` takes; rejects with DEVICE_GONE at `deadlineAt` (epoch ms). */

@@ -20,8 +20,6 @@ import { LaneRotation, noLane } from './lane-rotation.ts'
 import type { LoginLatch } from './login-latch.ts'
 import { Turns } from './turns.ts'
 
-/** Where keys are session copies a call takes about 15 µs: so many wait half a millisecond. */
-const LANE_DEPTH = 32
 /** Keys that a lane proves before it serves, at about 0.1 ms each. */
 const MOST_IN_USE = 2000
 /** Waits between attempts to replace a lane, in milliseconds; the last one repeats. Half of each is jitter. */
@@ -90,7 +88,7 @@ export interface TokenPoolStatus {
  */
 export class TokenPool {
   readonly options: TokenPoolOptions
-  readonly #rotation: LaneRotation
+  readonly #rotation = new LaneRotation()
   /** Hot lanes that are warm but not serving: normally one. */
   readonly #bench: LaneProcess[] = []
   readonly #suspects = new Set<LaneProcess>()
@@ -125,7 +123,6 @@ export class TokenPool {
 
   constructor(options: TokenPoolOptions) {
     this.options = options
-    this.#rotation = new LaneRotation(options.profile.sessionCopies ? LANE_DEPTH : 0)
   }
 
   // ── life ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -26,25 +26,6 @@ describe('lane rotation', () => {
     expect(rotation.find(anyLane)).not.to.equal(collecting)
   })
 
-  it('fills one lane to its depth before the next, and changes the first one now and then', () => {
-    const rotation = new LaneRotation(4)
-    const [one, other] = [lane('one', 3), lane('other', 0)]
-    rotation.put(one)
-    rotation.put(other)
-    const given = Array.from({ length: 4096 }, () => rotation.find(anyLane))
-    expect(given.slice(0, 1000)).to.deep.equal(Array(1000).fill(one))
-    expect(given.filter((it) => it === other)).to.have.lengthOf.within(1900, 2200)
-    expect(rotation.find((it) => it !== one)).to.equal(other)
-  })
-
-  it('gives the emptier lane when the first one is full', () => {
-    const rotation = new LaneRotation(4)
-    const other = lane('other', 2)
-    rotation.put(lane('full', 4))
-    rotation.put(other)
-    expect(rotation.find(anyLane)).to.equal(other)
-  })
-
   it('passes over lanes that already refused', () => {
     const rotation = new LaneRotation()
     const only = lane('only')
