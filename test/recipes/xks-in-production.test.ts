@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -95,8 +95,13 @@ function temporaryPaths(): string {
 
 /** A shell whose background programs live until `stop`. */
 function startShell(directory: string) {
-  const prelude = `set -eu; hsm-bridge() { '${LAUNCHER}' "$@"; }; trap 'kill $(jobs -p); wait' EXIT\n`
-  const env = { HOME: directory, PATH: `${dirname(process.execPath)}:/usr/bin:/bin` }
+  const prelude = `set -eu; trap 'kill $(jobs -p); wait' EXIT\n`
+  // A program, not a function of the shell: the daemon itself is then the job that is ended.
+  const bin = join(directory, 'bin')
+  mkdirSync(bin)
+  const program = `#!/bin/sh\nexec '${LAUNCHER}' "$@"\n`
+  writeFileSync(join(bin, 'hsm-bridge'), program, { mode: 0o755 })
+  const env = { HOME: directory, PATH: `${bin}:${dirname(process.execPath)}:/usr/bin:/bin` }
   const child = spawn('/bin/bash', ['--norc'], { cwd: directory, env })
   let stdout = ''
   let stderr = ''
