@@ -1,13 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { findAwsCredentials } from '../../src/daemon/aws-profile.ts'
 import { type StateDirectory, stateDirectory } from '../../src/daemon/state-directory.ts'
 import type { KmsEndpoint } from '../../test/support/kms-request.ts'
 import { childrenOf, cpuUs } from './cpu-time.ts'
+import { freePort } from '../../test/support/free-port.ts'
 
 const LAUNCHER = join(import.meta.dirname, '..', 'hsm-bridge')
 const REGION = 'us-east-1'
@@ -106,13 +105,4 @@ async function settled(pid: number): Promise<void> {
     if (Math.abs(used() - before) < IDLE.cpuUs) return
   }
   console.error(`the daemon is still busy with itself after ${SETTLE_MS / 1000} s`)
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

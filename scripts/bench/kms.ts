@@ -1,5 +1,4 @@
-import { execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -15,10 +14,11 @@ import {
 import { type LoadResult, runLoad } from '../../test/support/load-generator.ts'
 import { median } from '../../test/support/percentiles.ts'
 import { type BenchDaemon, startBenchDaemon, tokenSerial } from './bench-daemon.ts'
-import { cpuUs, machine } from './cpu-time.ts'
+import { machine } from './cpu-time.ts'
 import { fillState } from './fill-state.ts'
 import { compareFleets } from './fleet.ts'
-import { hasWrk, type Saturation, saturate } from './saturate.ts'
+import { hasWrk } from './saturate.ts'
+import { compareWithEcho, losing, spread } from './versus-echo.ts'
 
 /**
  * `npm run bench:kms`: GenerateDataKey and Decrypt against a bare node:http echo of as many bytes, and against C on the same
@@ -75,13 +75,6 @@ async function speed(): Promise<void> {
   })
 }
 
-interface Round extends Saturation {
-  /** CPU microseconds per request of each process: the server, then its lanes, the busiest first. */
-  readonly cpu: readonly number[]
-  /** Lanes that were killed during the round. */
-  readonly replaced: number
-}
-
 async function compare(
   daemon: BenchDaemon,
   requests: readonly KmsRequest[],
@@ -89,87 +82,17 @@ async function compare(
 ): Promise<void> {
   const [first] = requests as [KmsRequest, ...KmsRequest[]]
   const replyBytes = JSON.stringify(await callKms(daemon.endpoint, first)).length
-  const echo = await startEcho(replyBytes)
-  const echoEndpoint = { ...daemon.endpoint, port: echo.port }
   const requestBytes = signedWire(daemon.endpoint, first).length
   console.log(
     `\n${first.operation}: ${requestBytes} bytes asked, ${replyBytes} bytes of body answered`,
   )
-  try {
-    await saturate({ endpoint: daemon.endpoint, requests }, { connections, seconds: 2 }) // warm-up of both
-    await saturate({ endpoint: echoEndpoint, requests }, { connections, seconds: 2 })
-    const ratios: number[] = []
-    const daemonRounds: Round[] = []
-    const echoRounds: Round[] = []
-    for (let round = 0; round < rounds; round++) {
-      const a = await measure(echoEndpoint, requests, () => [echo.pid], seconds)
-      const b = await measure(daemon.endpoint, requests, daemon.pids, seconds)
-      echoRounds.push(a)
-      daemonRounds.push(b)
-      ratios.push(b.perSecond / a.perSecond)
-    }
-    console.log(`  echo    ${describe(echoRounds)}`)
-    console.log(`  daemon  ${describe(daemonRounds)}`)
-    console.log(`  daemon : echo    ${spread(ratios)}`)
-    console.log(`  daemon : C loop  ${spread(daemonRounds.map((r) => r.perSecond / cPerSecond))}`)
-  } finally {
-    echo.stop()
+  const contestant = {
+    target: { endpoint: daemon.endpoint, requests },
+    replyBytes,
+    pids: daemon.pids,
   }
-}
-
-async function measure(
-  endpoint: KmsEndpoint,
-  requests: readonly KmsRequest[],
-  pids: () => readonly number[],
-  forSeconds: number,
-): Promise<Round> {
-  const before = new Map(pids().map((pid) => [pid, cpuUs(pid)]))
-  const outcome = await saturate({ endpoint, requests }, { connections, seconds: forSeconds })
-  const now = pids()
-  const cpu = now.map((pid) => (cpuUs(pid) - (before.get(pid) ?? 0)) / outcome.requests)
-  const [first = 0, ...lanes] = cpu
-  const replaced = [...before.keys()].filter((pid) => !now.includes(pid)).length
-  return { ...outcome, cpu: [first, ...lanes.filter(isAtWork).sort((a, b) => b - a)], replaced }
-}
-
-/** Cold lane and spare only wait. */
-function isAtWork(cpuPerRequest: number): boolean {
-  return cpuPerRequest >= 0.5
-}
-
-function describe(all: readonly Round[]): string {
-  const middle = (figure: (round: Round) => number): number => median(all.map(figure))
-  const processes = Math.max(...all.map((round) => round.cpu.length))
-  const cpu = Array.from({ length: processes }, (_, i) => middle((r) => r.cpu[i] ?? 0).toFixed(0))
-  const rate = `${middle((r) => r.perSecond).toFixed(0)}/s`
-  const latency = `p50 ${middle((r) => r.p50Ms).toFixed(2)} ms, p99 ${middle((r) => r.p99Ms).toFixed(2)} ms`
-  const lanes = processes > 1 ? ' (front, then its lanes)' : ''
-  const sum = (figure: (round: Round) => number): number => all.reduce((n, r) => n + figure(r), 0)
-  const losses = losing({
-    'REQUESTS FAILED': sum((r) => r.failed),
-    'LANES REPLACED': sum((r) => r.replaced),
-  })
-  return `${rate}, ${latency}, CPU µs per request ${cpu.join(' + ')}${lanes}${losses}`
-}
-
-/** What a figure must not hide. */
-function losing(counts: Readonly<Record<string, number>>): string {
-  const losses = Object.entries(counts).filter(([, count]) => count > 0)
-  return losses.map(([what, count]) => `, ${count} ${what}`).join('')
-}
-
-function spread(ratios: readonly number[]): string {
-  const figure = (value: number): string => value.toFixed(3)
-  return `median ${figure(median(ratios))}, min ${figure(Math.min(...ratios))}, max ${figure(Math.max(...ratios))}`
-}
-
-async function startEcho(replyBytes: number) {
-  const program = join(import.meta.dirname, 'echo-server.ts')
-  const child = spawn(process.execPath, [program, String(replyBytes)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const [line] = (await once(child.stdout, 'data')) as [Buffer]
-  return { pid: child.pid as number, port: Number(line.toString()), stop: () => void child.kill() }
+  const measured = await compareWithEcho(contestant, { rounds, seconds, connections })
+  console.log(`  daemon : C loop  ${spread(measured.map((r) => r.perSecond / cPerSecond))}`)
 }
 
 async function runCLoop(

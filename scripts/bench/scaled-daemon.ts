@@ -3,7 +3,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { TestAuthority } from '../../test/support/certificates.ts'
 import { encryptCall, type XksCall, type XksEndpoint } from '../../test/support/xks-request.ts'
-import { type BenchDaemon, freePort, startBenchDaemon } from './bench-daemon.ts'
+import { freePort } from '../../test/support/free-port.ts'
+import { type BenchDaemon, startBenchDaemon } from './bench-daemon.ts'
 
 const LAUNCHER = join(import.meta.dirname, '..', 'hsm-bridge')
 const KEYS_IN_USE = 10

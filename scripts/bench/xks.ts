@@ -1,17 +1,16 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { type LoadResult, runLoad, type LoadTarget } from '../../test/support/load-generator.ts'
+import { type LoadResult, runLoad } from '../../test/support/load-generator.ts'
 import { median } from '../../test/support/percentiles.ts'
 import { XksDaemonUnderTest, type XksDaemonOptions } from '../../test/support/xks-daemon.ts'
 import { encryptCall, signedXksWire, type XksEndpoint } from '../../test/support/xks-request.ts'
-import { childrenOf, cpuUs, machine } from './cpu-time.ts'
+import { childrenOf, machine } from './cpu-time.ts'
 import { copyFilledState } from './fill-state.ts'
-import { hasWrk, type Saturation, saturate } from './saturate.ts'
+import { hasWrk } from './saturate.ts'
 import { ScaledDaemon } from './scaled-daemon.ts'
+import { compareWithEcho, spread } from './versus-echo.ts'
 
 /**
  * `npm run bench:xks`: Encrypt as AWS KMS sends it, with a CDIV that is verified by decrypting, over TLS on connections that stay
@@ -91,74 +90,19 @@ function calls(keys: readonly string[]) {
 // ── speed: the daemon against an echo ────────────────────────────────────────────────────────────────────────────────
 
 function speed(): Promise<void> {
-  return withBench({}, compareWithEcho)
+  return withBench({}, compare)
 }
 
-async function compareWithEcho({ daemon, target, pids }: Bench): Promise<void> {
+async function compare({ daemon, target, pids }: Bench): Promise<void> {
   const [first] = target.requests
   if (!first) throw new TypeError('there is no request')
   const answer = await daemon.call(first)
   const replyBytes = JSON.stringify(answer.body).length
   const requestBytes = signedXksWire(target.endpoint, first).length
-  const echo = await startEcho(replyBytes, daemon)
-  const echoTarget = { ...target, endpoint: { ...target.endpoint, port: echo.port } }
   console.log(`\nEncrypt: ${requestBytes} bytes asked, ${replyBytes} bytes of body answered`)
-  try {
-    for (const one of [target, echoTarget]) await saturate(one, { connections, seconds: 2 })
-    const ratios: number[] = []
-    const [daemonRounds, echoRounds]: [Round[], Round[]] = [[], []]
-    for (let round = 0; round < rounds; round++) {
-      const a = await measure(echoTarget, () => [echo.pid])
-      const b = await measure(target, pids)
-      echoRounds.push(a)
-      daemonRounds.push(b)
-      ratios.push(b.perSecond / a.perSecond)
-    }
-    console.log(`  echo    ${describe(echoRounds)}`)
-    console.log(`  daemon  ${describe(daemonRounds)}`)
-    console.log(`  daemon : echo  ${spread(ratios)}`)
-  } finally {
-    echo.stop()
-  }
-}
-
-interface Round extends Saturation {
-  /** CPU microseconds per request of each process, the first one first, then the busiest. */
-  readonly cpu: readonly number[]
-}
-
-async function measure(target: LoadTarget, pids: () => readonly number[]): Promise<Round> {
-  const before = new Map(pids().map((pid) => [pid, cpuUs(pid)]))
-  const outcome = await saturate(target, { connections, seconds })
-  const spent = pids().map((pid) => (cpuUs(pid) - (before.get(pid) ?? 0)) / outcome.requests)
-  const [first = 0, ...others] = spent
-  return { ...outcome, cpu: [first, ...others.filter((us) => us >= 0.5).sort((a, b) => b - a)] }
-}
-
-function describe(all: readonly Round[]): string {
-  const middle = (figure: (round: Round) => number): number => median(all.map(figure))
-  const processes = Math.max(...all.map(({ cpu }) => cpu.length))
-  const cpu = Array.from({ length: processes }, (_, i) => middle((r) => r.cpu[i] ?? 0).toFixed(0))
-  const failed = all.reduce((sum, round) => sum + round.failed, 0)
-  return (
-    `${middle((r) => r.perSecond).toFixed(0)}/s, p50 ${middle((r) => r.p50Ms).toFixed(2)} ms, ` +
-    `p99 ${middle((r) => r.p99Ms).toFixed(2)} ms, CPU µs per request ${cpu.join(' + ')}` +
-    (failed > 0 ? `, ${failed} REQUESTS FAILED` : '')
-  )
-}
-
-function spread(ratios: readonly number[]): string {
-  const figure = (value: number): string => value.toFixed(3)
-  return `median ${figure(median(ratios))}, min ${figure(Math.min(...ratios))}, max ${figure(Math.max(...ratios))}`
-}
-
-async function startEcho(replyBytes: number, { certFile, keyFile }: XksDaemonUnderTest) {
-  const program = join(import.meta.dirname, 'echo-server.ts')
-  const child = spawn(process.execPath, [program, String(replyBytes), certFile, keyFile], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const [line] = (await once(child.stdout, 'data')) as [Buffer]
-  return { pid: child.pid as number, port: Number(line.toString()), stop: () => void child.kill() }
+  const { certFile, keyFile } = daemon
+  const contestant = { target, replyBytes, pids, tls: { certFile, keyFile } }
+  await compareWithEcho(contestant, { rounds, seconds, connections })
 }
 
 // ── steady: a fixed rate, latency from the intended send time ────────────────────────────────────────────────────────

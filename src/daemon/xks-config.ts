@@ -82,14 +82,16 @@ const clientCertificates = z
     subjectNames: [...subjectNames, ...kmsRegions.map(kmsSubjectName)],
   }))
 
-const store = z.strictObject({
+/** What a store says of itself wherever it is declared; its policy is a file here and a text in a seed. */
+export const STORE_MEMBERS = {
   name: storeName,
   uriPathPrefix: uriPathPrefix.default(''),
   regions: z.array(region).default([]),
   requestsPerSecond: requestsPerSecond.optional(),
-  policyFile: absolutePath.optional(),
   enabled: z.boolean().default(true),
-})
+}
+
+const store = z.strictObject({ ...STORE_MEMBERS, policyFile: absolutePath.optional() })
 
 export const XKS_SCHEMA = z
   .strictObject({

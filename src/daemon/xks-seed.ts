@@ -2,7 +2,7 @@ import * as z from 'zod'
 import { Sensitive } from '../bytes/sensitive.ts'
 import { isExternalKeyId } from '../xks/uri-path.ts'
 import type { Installation } from './installation.ts'
-import { region, requestsPerSecond, storeName, uriPathPrefix } from './xks-config.ts'
+import { STORE_MEMBERS } from './xks-config.ts'
 import { addXksCredential, xksAccessKeyId, xksSecret } from './xks-credential.ts'
 import { createXksKey } from './xks-key.ts'
 import { applyDeclaredStores } from './xks-store.ts'
@@ -24,12 +24,8 @@ const key = z.strictObject({
 /** External key stores of a seed; `policy` is a policy document as the rest of the seed has them. */
 export function xksSeedSchema<Policy extends z.ZodType<string>>(policy: Policy) {
   const store = z.strictObject({
-    name: storeName,
-    uriPathPrefix: uriPathPrefix.default(''),
-    regions: z.array(region).default([]),
-    requestsPerSecond: requestsPerSecond.optional(),
+    ...STORE_MEMBERS,
     policy: policy.optional(),
-    enabled: z.boolean().default(true),
     credentials: z.array(credential).default([]),
     keys: z.array(key).default([]),
   })

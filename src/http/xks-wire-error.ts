@@ -1,5 +1,5 @@
 import { SignatureError, type SignatureErrorCode } from '../sigv4/signature-error.ts'
-import { XKS_ERRORS, XksError, type XksErrorName } from '../xks/xks-error.ts'
+import { fitForWire, XKS_ERRORS, XksError, type XksErrorName } from '../xks/xks-error.ts'
 import type { FaceDialect, WireError } from './face-dialect.ts'
 import { HttpRefusal, type HttpRefusalCode } from './http-refusal.ts'
 
@@ -21,10 +21,6 @@ const CLOCK_MESSAGES: { readonly [Code in SignatureErrorCode]?: string } = {
   NOT_YET_CURRENT: `${OFF_BY} ahead of the clock of the proxy.`,
 }
 
-/** Below the 512 characters that AWS KMS takes (XKS X-13). */
-const MOST_CHARACTERS = 511
-const NOT_PRINTABLE_ASCII = /[^ -~]/g
-
 /** Decides what AWS KMS, and through it the owner of the key, may learn of an error. */
 export function xksWireError(error: unknown, requestId: string): WireError {
   if (error instanceof XksError) return wire(error.status, error.errorName, error.message)
@@ -45,7 +41,7 @@ function wire(
   type: XksErrorName,
   said: string = XKS_ERRORS[type].message,
 ): WireError {
-  const message = said.slice(0, MOST_CHARACTERS).replace(NOT_PRINTABLE_ASCII, '?')
+  const message = fitForWire(said)
   return { status, type, message, body: JSON.stringify({ errorName: type, errorMessage: message }) }
 }
 

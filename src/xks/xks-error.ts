@@ -40,10 +40,11 @@ export class XksError extends Error {
   }
 }
 
+/** Below the 512 characters that AWS KMS takes (XKS X-13). */
 const MAX_MESSAGE_CHARACTERS = 511
 const NOT_PRINTABLE = /[^\x20-\x7e]/g
 
-/** XKS X-13: names of keys, stores and statements come from outside. */
-function fitForWire(message: string): string {
+/** What of a text may go out (XKS X-13): names of keys, stores and statements come from outside. */
+export function fitForWire(message: string): string {
   return message.replace(NOT_PRINTABLE, '?').slice(0, MAX_MESSAGE_CHARACTERS)
 }

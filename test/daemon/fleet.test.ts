@@ -1,7 +1,4 @@
-import { once } from 'node:events'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect } from 'chai'
@@ -10,6 +7,7 @@ import { DaemonUnderTest, eventually } from '../support/daemon-under-test.ts'
 import { KmsClient, outcomeOf } from '../support/kms-client.ts'
 import { callKms } from '../support/kms-request.ts'
 import { describePostgres } from '../support/postgres.ts'
+import { freePort } from '../support/free-port.ts'
 
 const HOLDS_WITHIN_MS = 1_000
 const LEASE_MS = 5_000
@@ -286,13 +284,4 @@ function stdoutOf(error: { stdout: string }): string {
 
 function stderrOf(error: { stderr: string }): string {
   return error.stderr
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as AddressInfo
-  probe.close()
-  await once(probe, 'close')
-  return port
 }

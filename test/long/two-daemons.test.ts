@@ -1,6 +1,3 @@
-import { once } from 'node:events'
-import { createServer } from 'node:net'
-import type { AddressInfo } from 'node:net'
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { Reconciliation } from '../../src/daemon/reconcile.ts'
@@ -9,6 +6,7 @@ import { DaemonUnderTest, PATIENT } from '../support/daemon-under-test.ts'
 import { KmsClient, outcomeOf } from '../support/kms-client.ts'
 import { callKms } from '../support/kms-request.ts'
 import { describePostgres } from '../support/postgres.ts'
+import { freePort } from '../support/free-port.ts'
 
 const SECONDS = Number(process.env['FLEET_SECONDS'] ?? 120)
 const KILL_EVERY_MS = 10_000
@@ -143,13 +141,4 @@ async function expectNoDoubleWrite(daemon: DaemonUnderTest, writer: Writer): Pro
 
 function stdoutOf(error: { stdout: string }): string {
   return error.stdout
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1')
-  await once(probe, 'listening')
-  const { port } = probe.address() as AddressInfo
-  probe.close()
-  await once(probe, 'close')
-  return port
 }

@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect } from 'chai'
 import { describeProgram } from '../faces/xks-endpoint.ts'
 import { FakeKms } from '../support/fake-kms.ts'
 import { readRecipe } from './recipe.ts'
+import { freePort } from '../support/free-port.ts'
 
 const LAUNCHER = join(import.meta.dirname, '..', '..', 'scripts', 'hsm-bridge')
 const MARK = '--- end of block ---'
@@ -131,13 +131,4 @@ function startShell(directory: string) {
 function logsIn(directory: string): string {
   const names = readdirSync(directory).filter((name) => name.endsWith('.log'))
   return names.map((name) => `${name}:\n${readFileSync(join(directory, name), 'utf8')}`).join('')
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

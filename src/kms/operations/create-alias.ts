@@ -1,9 +1,7 @@
 import type { CreateAliasRequest } from '@aws-sdk/client-kms'
 import { newAlias } from '../alias.ts'
-import { ownAliasArn } from '../alias-name.ts'
-import { authorizeInAccount } from '../authorize.ts'
+import { beginAliasChange } from '../alias-change.ts'
 import type { Camel } from '../camel.ts'
-import { decideOnce } from '../change-key.ts'
 import { getAliasTarget } from '../find-key.ts'
 import { keyNotFound } from '../key-id.ts'
 import { assertState } from '../key-state.ts'
@@ -25,11 +23,8 @@ export const createAlias: Operation<Input> = {
 
 async function create(context: KmsContext, request: RequestOf<Input>): Promise<undefined> {
   const { aliasName = '', targetKeyId = '' } = request.input
-  const { trail, caller } = request
-  const aliasArn = ownAliasArn(aliasName, caller)
-  trail.resources.push(aliasArn)
-  authorizeInAccount(request, ACTION, undefined, aliasArn)
-  const permitted = decideOnce(context, request, ACTION)
+  const { trail } = request
+  const { aliasArn, permitted } = beginAliasChange(context, request, ACTION)
   const { arn } = permitted(getAliasTarget(context, request, targetKeyId, ACTION))
   const now = context.clock.now()
   await context.storage.change((draft) => {

@@ -1,8 +1,6 @@
 import type { UpdateAliasRequest } from '@aws-sdk/client-kms'
-import { ownAliasArn } from '../alias-name.ts'
-import { authorizeInAccount } from '../authorize.ts'
+import { beginAliasChange } from '../alias-change.ts'
 import type { Camel } from '../camel.ts'
-import { decideOnce } from '../change-key.ts'
 import { getAlias, getAliasedKey, getAliasTarget } from '../find-key.ts'
 import { keyNotFound } from '../key-id.ts'
 import { assertState } from '../key-state.ts'
@@ -25,11 +23,8 @@ export const updateAlias: Operation<Input> = {
 /** Needs permission on the alias, on the key that it leaves and on the key that it goes to, as in AWS. */
 async function update(context: KmsContext, request: RequestOf<Input>): Promise<undefined> {
   const { aliasName = '', targetKeyId = '' } = request.input
-  const { trail, caller } = request
-  const aliasArn = ownAliasArn(aliasName, caller)
-  trail.resources.push(aliasArn)
-  authorizeInAccount(request, ACTION, undefined, aliasArn)
-  const permitted = decideOnce(context, request, ACTION)
+  const { trail } = request
+  const { aliasArn, permitted } = beginAliasChange(context, request, ACTION)
   permitted(getAliasedKey(context.storage.snapshot, aliasArn))
   const { arn } = permitted(getAliasTarget(context, request, targetKeyId, ACTION))
   const now = context.clock.now()
