@@ -66,9 +66,8 @@ class IncomingBody {
     else {
       request.on('data', (chunk: Buffer) => this.#receive(chunk))
       request.once('end', () => this.#end())
-      const gone = (): void => this.#refuse(new HttpRefusal('TOO_SLOW')) // or timed out: nobody will read the answer
-      request.once('error', gone)
-      request.once('close', gone)
+      request.once('error', () => this.#abandon())
+      request.once('close', () => this.#abandon())
     }
     return this.#whole.promise
   }
@@ -93,6 +92,11 @@ class IncomingBody {
     this.#whole.resolve(joined(this.#chunks))
     this.#chunks = [] // the reader's from now on
     this.#drop()
+  }
+
+  /** The client went away or was timed out: nobody will read the answer. After a whole body it is only the end of the exchange. */
+  #abandon(): void {
+    if (!this.#settled) this.#refuse(new HttpRefusal('TOO_SLOW'))
   }
 
   #refuse(error: Error): void {
