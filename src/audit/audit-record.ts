@@ -1,3 +1,4 @@
+import { TextOfSecond } from '../bytes/text-of-second.ts'
 import type { AuditEntry } from '../kms/audit-trail.ts'
 import type { Caller } from '../kms/caller.ts'
 
@@ -55,7 +56,9 @@ function resource(arn: string) {
   return { accountId, type, ARN: arn }
 }
 
+const timeOfSecond = new TextOfSecond((ms) => `${new Date(ms).toISOString().slice(0, 19)}Z`)
+
 /** Whole seconds, as CloudTrail writes them. */
 export function cloudTrailTime(epochMs: number): string {
-  return `${new Date(epochMs).toISOString().slice(0, 19)}Z`
+  return timeOfSecond.at(epochMs)
 }

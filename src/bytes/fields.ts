@@ -8,26 +8,44 @@ export interface Fields {
 }
 
 export function fields(): Fields {
-  const parts: Uint8Array[] = []
-  const builder: Fields = {
-    sized(lengthBytes, value) {
-      const bytes = typeof value === 'string' ? Buffer.from(value, 'utf8') : value
-      parts.push(unsigned(lengthBytes, bytes.length), bytes)
-      return builder
-    },
-    number(width, value) {
-      parts.push(unsigned(width, value))
-      return builder
-    },
-    bytes: () => Buffer.concat(parts),
-  }
-  return builder
+  return new FieldBuilder()
 }
 
-function unsigned(width: number, value: number): Buffer {
-  const bytes = Buffer.allocUnsafe(width)
-  bytes.writeUIntBE(value, 0, width)
-  return bytes
+/** A number and how many bytes it takes, or bytes as they are. */
+type Part = { readonly width: number; readonly value: number } | Uint8Array
+
+/** Collects first and writes once: a buffer for each length was a tenth of what a request spent on frames. */
+class FieldBuilder implements Fields {
+  readonly #parts: Part[] = []
+  #bytes = 0
+
+  sized(lengthBytes: 1 | 2 | 4, value: Uint8Array | string): Fields {
+    const bytes = typeof value === 'string' ? Buffer.from(value, 'utf8') : value
+    this.number(lengthBytes, bytes.length)
+    this.#parts.push(bytes)
+    this.#bytes += bytes.length
+    return this
+  }
+
+  number(width: 1 | 2 | 4, value: number): Fields {
+    if (!Number.isInteger(value) || value < 0 || value >= 2 ** (8 * width))
+      throw new RangeError(`${value} does not fit ${width} bytes`)
+    this.#parts.push({ width, value })
+    this.#bytes += width
+    return this
+  }
+
+  bytes(): Buffer {
+    const bytes = Buffer.allocUnsafe(this.#bytes)
+    let offset = 0
+    for (const part of this.#parts) {
+      if (part instanceof Uint8Array) {
+        bytes.set(part, offset)
+        offset += part.length
+      } else offset = bytes.writeUIntBE(part.value, offset, part.width)
+    }
+    return bytes
+  }
 }
 
 /** Reads back what `fields()` wrote. Each read throws RangeError when the bytes end too early. */
@@ -44,18 +62,24 @@ export class FieldReader {
   }
 
   number(width: 1 | 2 | 4): number {
-    return this.take(width).readUIntBE(0, width)
+    return this.#bytes.readUIntBE(this.#pass(width), width)
   }
 
   take(bytes: number): Buffer {
-    const end = this.#offset + bytes
-    if (end > this.#bytes.length) throw new RangeError('the bytes end before the field does')
-    const part = this.#bytes.subarray(this.#offset, end)
-    this.#offset = end
-    return part
+    const start = this.#pass(bytes)
+    return this.#bytes.subarray(start, start + bytes)
   }
 
   get done(): boolean {
     return this.#offset === this.#bytes.length
+  }
+
+  /** Moves on behind a field, and answers where it begins. */
+  #pass(bytes: number): number {
+    const start = this.#offset
+    const end = start + bytes
+    if (end > this.#bytes.length) throw new RangeError('the bytes end before the field does')
+    this.#offset = end
+    return start
   }
 }

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { TextOfSecond } from '../bytes/text-of-second.ts'
 import type { Clock } from './clock.ts'
 import type { FaceDialect } from './face-dialect.ts'
 
@@ -21,8 +22,8 @@ const STATUS_HEADERS: ReadonlyMap<number, Readonly<Record<string, string>>> = ne
 export class ReplyWriter {
   readonly #clock: Clock
   readonly #dialect: FaceDialect
-  #second = -1
-  #date = ''
+  /** RFC 9110 §5.6.7. */
+  readonly #httpDate = new TextOfSecond((epochMs) => new Date(epochMs).toUTCString())
 
   constructor(clock: Clock, dialect: FaceDialect) {
     this.#clock = clock
@@ -40,20 +41,10 @@ export class ReplyWriter {
       [this.#dialect.requestIdHeader]: requestId,
       'Content-Type': this.#dialect.contentType,
       'Content-Length': Buffer.byteLength(body),
-      Date: this.#httpDate(),
+      Date: this.#httpDate.at(this.#clock.now()),
       'Cache-Control': 'no-store',
       ...STATUS_HEADERS.get(status),
       ...extra,
     }
-  }
-
-  /** RFC 9110 §5.6.7; made once a second. */
-  #httpDate(): string {
-    const second = Math.floor(this.#clock.now() / 1000)
-    if (second !== this.#second) {
-      this.#second = second
-      this.#date = new Date(second * 1000).toUTCString()
-    }
-    return this.#date
   }
 }

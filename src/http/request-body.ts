@@ -65,9 +65,9 @@ class IncomingBody {
     if (declaredBytes(request) > DISCARDED_TIMES * this.#mostBytes) this.#refuse(tooLarge())
     else {
       request.on('data', (chunk: Buffer) => this.#receive(chunk))
-      request.once('end', () => this.#end())
-      request.once('error', () => this.#abandon())
-      request.once('close', () => this.#abandon())
+      request.on('end', () => this.#end())
+      request.on('error', () => this.#abandon())
+      request.on('close', () => this.#abandon())
     }
     return this.#whole.promise
   }

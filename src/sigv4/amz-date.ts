@@ -1,22 +1,22 @@
-const AMZ_DATE = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/
+const AMZ_DATE = /^\d{8}T\d{6}Z$/
 
 /** Parses `20261122T051500Z` to epoch seconds; `undefined` for any other form and for days that do not exist. */
 export function parseAmzDate(text: string): number | undefined {
-  const parts = AMZ_DATE.exec(text)
-  if (!parts) return undefined
-  const [, year, month, day, hour, minute, second] = parts as unknown as SevenTexts
-  if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) return undefined
-  const at = new Date(0)
-  // Not Date.UTC, which takes the year 99 for 1999.
-  at.setUTCFullYear(Number(year), Number(month) - 1, Number(day))
-  // 31 February would be 3 March.
-  if (at.getUTCMonth() !== Number(month) - 1 || at.getUTCDate() !== Number(day)) return undefined
-  return at.setUTCHours(Number(hour), Number(minute), Number(second)) / 1000
+  if (!AMZ_DATE.test(text)) return undefined
+  const [year, month, day] = [number(text, 0, 4), number(text, 4, 6), number(text, 6, 8)]
+  const [hour, minute, second] = [number(text, 9, 11), number(text, 11, 13), number(text, 13, 15)]
+  if (hour > 23 || minute > 59 || second > 59) return undefined
+  const at = new Date(Date.UTC(year, month - 1, day, hour, minute, second))
+  // 31 February would be 3 March, and Date.UTC takes the year 99 for 1999.
+  const exists = at.getUTCDate() === day && at.getUTCMonth() === month - 1
+  return exists && at.getUTCFullYear() === year ? at.getTime() / 1000 : undefined
+}
+
+function number(text: string, start: number, end: number): number {
+  return Number(text.slice(start, end))
 }
 
 /** Epoch seconds in the basic form of ISO 8601 that SigV4 uses. */
 export function formatAmzDate(seconds: number): string {
   return new Date(seconds * 1000).toISOString().replace(/[-:]|\.\d{3}/g, '')
 }
-
-type SevenTexts = [string, string, string, string, string, string, string]

@@ -4,12 +4,14 @@
  */
 
 const UNRESERVED_ONLY = /^[A-Za-z0-9\-._~]*$/
+/** As most are: nothing to encode, no empty or dot segment, no slash at the end. */
+const CANONICAL_PATH = /^(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9\-._~]+)+$/
 const NOT_UNRESERVED = /[^A-Za-z0-9\-._~]/g
 const NEEDS_TRIMMING = /^[ \t]|[ \t]$|[ \t]{2}|\t/
 
 /** Without dot segments, empty segments and then percent-encoded once more: the path on the wire is encoded already. */
 export function canonicalPath(rawPath: string): string {
-  if (rawPath === '/') return rawPath
+  if (rawPath === '/' || CANONICAL_PATH.test(rawPath)) return rawPath
   const segments: string[] = []
   for (const segment of rawPath.split('/')) {
     if (segment === '..') segments.pop()

@@ -60,7 +60,6 @@ export function encryptVerified(lane: LaneState, payload: Buffer): Steps<Buffer>
 export function encryptRandom(lane: LaneState, payload: Buffer): Steps<Buffer> {
   const { material, aad, bytes } = encryptRandomCall.read(payload)
   return cured(lane, 'encryptRandom', material, function* ({ session }, keys) {
-    lane.aead.random.stock(session, bytes + lane.aead.drawnIvBytes(material.scheme))
     const plaintext = lane.aead.random.draw(session, bytes)
     try {
       const sealed = yield* lane.aead.seal(material.scheme, session, keys, plaintext, aad)

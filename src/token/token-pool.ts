@@ -232,7 +232,10 @@ export class TokenPool {
     const accepts = (lane: LaneProcess) =>
       !failed.has(lane) && ignorant.get(lane) !== this.#knowledge(lane)
     for (;;) {
-      const lane = this.#stillServes(first, accepts) ?? (await this.#laneFor(accepts, until))
+      const lane =
+        this.#stillServes(first, accepts) ??
+        this.#rotation.find(accepts) ??
+        (await this.#laneFor(accepts, until))
       try {
         return await lane.call(call, parts, Math.min(Date.now() + use, until))
       } catch (error) {
@@ -263,9 +266,8 @@ export class TokenPool {
     return lane && accepts(lane) && this.#rotation.includes(lane) ? lane : undefined
   }
 
+  /** For whom no lane of the rotation will do. */
   async #laneFor(accepts: (lane: LaneProcess) => boolean, until: number): Promise<LaneProcess> {
-    const lane = this.#rotation.find(accepts)
-    if (lane) return lane
     const [only] = this.#rotation.lanes
     if (only && this.options.profile.hotLanes === 1) return only
     if (this.#state() === 'down' || this.#latched || this.#stopping) throw noLane() // at once: FM-F02

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as pause } from 'node:timers/promises'
 import { expect } from 'chai'
 import { eventually, PATIENT } from '../support/daemon-under-test.ts'
+import { ENOUGH_FOR_NEW_IVS } from '../support/fault-module.ts'
 import { outcomeOf } from '../support/kms-client.ts'
 import { median } from '../support/percentiles.ts'
 import { XksClient, XksRefusal } from '../support/xks-client.ts'
@@ -106,7 +107,9 @@ describe('XKS face while the token misbehaves', function () {
 
     it('XKS E-08: an IV of zeros is not answered', async () => {
       rules('C_GenerateRandom zerorandom lane=hot')
-      expect(await encrypts()).equal('InternalException')
+      let outcome = 'ok'
+      for (let i = 0; i < ENOUGH_FOR_NEW_IVS && outcome === 'ok'; i += 1) outcome = await encrypts()
+      expect(outcome).equal('InternalException')
     })
   })
 

@@ -2,6 +2,9 @@ import { readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileS
 import { join } from 'node:path'
 import { compileC } from './compile-c.ts'
 
+/** A lane draws the IVs of 64 encryptions in one call: after so many encryptions two lanes have drawn again, twice. */
+export const ENOUGH_FOR_NEW_IVS = 300
+
 const SOURCE = join(import.meta.dirname, '..', 'faults', 'p11fault.c')
 
 /** One line of the call log: what the token was asked, and what it answered. */

@@ -4,7 +4,7 @@ import { expect } from 'chai'
 import type { Material, Sealed } from '../../src/crypto/key-custody.ts'
 import type { VendorProfile } from '../../src/pkcs11/vendor-profile.ts'
 import type { TokenAnchors } from '../../src/token/lane-protocol.ts'
-import { type FaultModule, faultModule } from '../support/fault-module.ts'
+import { ENOUGH_FOR_NEW_IVS, type FaultModule, faultModule } from '../support/fault-module.ts'
 import { LaneClient, planFor, refusalOf, startAnchored } from '../support/lane-client.ts'
 import { makeSoftHsmToken, type SoftHsmToken } from '../support/softhsm.ts'
 import { visitToken } from '../support/token-visitor.ts'
@@ -47,19 +47,19 @@ describe('a hot lane in trouble', () => {
   const decrypts = async () => expect(await lane.decrypt(material, sealed, AAD)).to.deep.equal(TEXT)
   const spoilt = () => ({ ...sealed, ciphertext: randomBytes(sealed.ciphertext.length) })
 
-  for (const call of [
-    'C_EncryptInit',
-    'C_Encrypt',
-    'C_DecryptInit',
-    'C_Decrypt',
-    'C_GenerateRandom',
-  ])
+  for (const call of ['C_EncryptInit', 'C_Encrypt', 'C_DecryptInit', 'C_Decrypt'])
     it(`answers as if nothing were when a session is lost in ${call} (FM-F01)`, async () => {
       faults.rules([`${call} rv=0xb3 count=1`])
       const again = await lane.encrypt(material, TEXT, AAD)
       expect(await lane.decrypt(material, again, AAD)).to.deep.equal(TEXT)
       expect(faults.calls().filter(({ injected }) => injected)).to.have.length(1)
     })
+
+  it('answers as if nothing were when a session is lost in C_GenerateRandom (FM-F01)', async () => {
+    faults.rules(['C_GenerateRandom rv=0xb3 count=1'])
+    for (let i = 0; i < ENOUGH_FOR_NEW_IVS; i += 1) await lane.encrypt(material, TEXT, AAD)
+    expect(faults.calls().filter(({ injected }) => injected)).to.have.length(1)
+  })
 
   it('wants to be replaced when a fresh session does not help either (FM-F18)', async () => {
     faults.rules(['C_Decrypt rv=0xb3'])
@@ -166,11 +166,16 @@ describe('a hot lane in trouble', () => {
 
   it('encrypts with one token operation once a key is proven', async () => {
     await lane.encrypt(material, TEXT, AAD)
-    expect(faults.calls().map((call) => call.function)).to.deep.equal([
-      'C_GenerateRandom',
+    const calls = faults.calls().map((call) => call.function)
+    expect(calls.filter((call) => call !== 'C_GenerateRandom')).to.deep.equal([
       'C_EncryptInit',
       'C_Encrypt',
     ])
+  })
+
+  it('draws the IVs of 64 encryptions in one call', async () => {
+    for (let i = 0; i < 64; i += 1) await lane.encrypt(material, TEXT, AAD)
+    expect(faults.countCalls('C_GenerateRandom')).to.equal(1)
   })
 
   it('asks a handle who it is, and opens the birth proof, at first use only (FM-R5)', async () => {
@@ -203,11 +208,13 @@ describe('a hot lane in trouble', () => {
 
   for (const rule of ['zerorandom', 'repeatrandom'])
     it(`stops when the generator of the token is stuck: ${rule} (FM-F43, AT-C15)`, async () => {
+      const doomed = await start()
       faults.rules([`C_GenerateRandom ${rule}`])
       const attempts = async () => {
-        for (let i = 0; i < 3; i += 1) await lane.encrypt(material, TEXT, AAD)
+        for (let i = 0; i < ENOUGH_FOR_NEW_IVS; i += 1) await doomed.encrypt(material, TEXT, AAD)
       }
       expect(await refusalOf(attempts())).to.include({ code: 'TOKEN_LIED', advice: 'replace' })
+      await doomed.stop()
     })
 
   it('fails its health check at once when the canary stops working, however fresh the evidence', async () => {
@@ -338,7 +345,7 @@ describe('a lane that serves several calls at once', () => {
   })
 
   it('cures a lost session in promise form too (FM-F01)', async () => {
-    faults.rules(['C_Encrypt rv=0xb3 count=2'])
+    faults.rules(['C_Encrypt rv=0xb3 count=1'])
     await Promise.all(Array.from({ length: 4 }, () => lane.encrypt(material, TEXT, AAD)))
   })
 

@@ -53,17 +53,6 @@ describe('the random source', () => {
     expect(given[0]).to.deep.equal(Buffer.alloc(100))
   })
 
-  it('draws in one call what was announced, and no more', () => {
-    const { session, given } = fakeSession()
-    const source = new RandomSource(0)
-    source.stock(session, 44)
-    source.draw(session, 32)
-    source.draw(session, 12)
-    source.draw(session, 12)
-    expect(given.map(({ length }) => length)).to.deep.equal([44, 12])
-    expect(given[0]).to.deep.equal(Buffer.alloc(44))
-  })
-
   it('draws what is longer than a batch by itself', () => {
     const { session, given } = fakeSession()
     const source = new RandomSource(100)

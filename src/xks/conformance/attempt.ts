@@ -3,6 +3,7 @@ import type { Sensitive } from '../../bytes/sensitive.ts'
 import { formatAmzDate } from '../../sigv4/amz-date.ts'
 import { ALGORITHM, TERMINATOR } from '../../sigv4/authorization-header.ts'
 import { canonicalPath, canonicalQuery, canonicalValue } from '../../sigv4/canonical-request.ts'
+import { HmacKey } from '../../sigv4/hmac-key.ts'
 import { deriveSigningKey } from '../../sigv4/signing-keys.ts'
 
 export type Header = readonly [name: string, value: string]
@@ -113,16 +114,17 @@ function sign({ method, target, body }: Attempt, headers: readonly Header[], sig
   const scope = `${scopeDate}/${region}/${service}/${terminator}`
   const requestHash = hash('sha256', Buffer.from(canonicalRequest, 'latin1'), 'hex')
   const stringToSign = [algorithm, amzDate, scope, requestHash].join('\n')
-  return createHmac('sha256', signingKey(signing)).update(stringToSign, 'latin1').digest('hex')
+  return signingKey(signing).hex(stringToSign)
 }
 
-function signingKey({ accessKeyId, secretAccessKey, ...signing }: Signing) {
+function signingKey({ accessKeyId, secretAccessKey, ...signing }: Signing): HmacKey {
   const { scopeDate: date, region, service, terminator } = signing
   if (terminator === TERMINATOR)
     return deriveSigningKey({ accessKeyId, date, region, service }, secretAccessKey)
   // A wrong terminator must be refused although everything else about the signature is right.
-  return [date, region, service, terminator].reduce<Buffer | string>(
-    (key, part) => createHmac('sha256', key).update(part).digest(),
-    `AWS4${secretAccessKey.reveal()}`,
+  const key = [date, region, service, terminator].reduce(
+    (before, part) => createHmac('sha256', before).update(part).digest(),
+    Buffer.from(`AWS4${secretAccessKey.reveal()}`),
   )
+  return new HmacKey(key)
 }
