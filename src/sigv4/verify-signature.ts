@@ -189,7 +189,7 @@ function assertStatedHash({ values }: RequestHeaders, bodyHash: string): void {
     )
 }
 
-/** AT-S27: a request refused here has cost one full derivation and one HMAC, whoever it named. */
+/** AT-S27, XKS A-16: a request refused here has cost one full derivation and one HMAC, whoever it named. */
 function assertSigned(
   authorization: Authorization,
   stringToSign: string,
