@@ -218,7 +218,7 @@ export async function readAnswer(socket: Socket): Promise<Answer> {
   return parseHttp(text)
 }
 
-function isWhole(text: string): boolean {
+export function isWhole(text: string): boolean {
   const end = text.indexOf('\r\n\r\n')
   const length = Number(/^content-length: (\d+)/im.exec(text)?.[1] ?? 0)
   return end >= 0 && text.length >= end + 4 + length
