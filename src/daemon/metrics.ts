@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
-import type { FaceMetrics } from '../http/face-metrics.ts'
+import type { FaceMetrics, XksFaceMetrics } from '../http/face-metrics.ts'
 import type { TokenPoolStatus } from '../token/token-pool.ts'
 
 /** Whether a lane pool serves, as one number per state that it can be in. */
@@ -11,7 +11,7 @@ export class Metrics {
   readonly #registry = new Registry()
   /** The hooks of the faces: once per request, after the answer. */
   readonly kms = traffic(this.#registry, 'hsm_bridge', 'KMS')
-  readonly xks = traffic(this.#registry, 'hsm_bridge_xks', 'XKS')
+  readonly xks = xksTraffic(this.#registry)
   readonly #notices = new Counter({
     name: 'hsm_bridge_warnings_total',
     help: 'Things that the key rules want an operator to look at, such as a material near its encryption limit; see the log.',
@@ -95,6 +95,17 @@ export class Metrics {
   text(): Promise<string> {
     return this.#registry.metrics()
   }
+}
+
+function xksTraffic(registry: Registry): XksFaceMetrics {
+  const replays = new Counter({
+    name: 'hsm_bridge_xks_replays_total',
+    help: 'Authenticated requests to the XKS face that came again while their signature was good.',
+    labelNames: ['store'],
+    registers: [registry],
+  })
+  const { observe } = traffic(registry, 'hsm_bridge_xks', 'XKS')
+  return { observe, observeReplay: (store) => replays.inc({ store }) }
 }
 
 function traffic(registry: Registry, prefix: string, face: string): FaceMetrics {

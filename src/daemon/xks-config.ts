@@ -1,5 +1,6 @@
 import { isAbsolute } from 'node:path'
 import * as z from 'zod'
+import type { ReplayMode } from '../http/replay-watch.ts'
 import { kmsSubjectName } from '../http/xks-tls.ts'
 import { isUriPathPrefix } from '../xks/uri-path.ts'
 import { isLoopback, type ListenAddress, parseListenAddress } from './listen-address.ts'
@@ -21,6 +22,8 @@ export interface XksConfig {
   readonly keepAliveSeconds: number
   /** What GetHealthStatus says of the size of the fleet (XKS H-06). */
   readonly proxyFleetSize: number
+  /** What becomes of a signed request that is repeated (AT-S24). */
+  readonly replays: ReplayMode
   readonly stores: readonly DeclaredStore[]
 }
 
@@ -101,6 +104,7 @@ export const XKS_SCHEMA = z
     clientCertificates: clientCertificates.optional(),
     keepAliveSeconds: z.number().int().min(1).max(3600).default(370),
     proxyFleetSize: z.number().int().min(1).max(1_000_000).default(1),
+    replays: z.enum(['count', 'reject']).default('count'),
     stores: z.array(store).superRefine(assertDistinct).default([]),
   })
   .superRefine((it, context) => {
@@ -138,6 +142,7 @@ export function resolveXks(written: z.output<typeof XKS_SCHEMA>): XksConfig {
     clientCertificates: clients,
     keepAliveSeconds,
     proxyFleetSize: written.proxyFleetSize,
+    replays: written.replays,
     stores: written.stores.map((declared) => ({
       ...declared,
       requestsPerSecond: declared.requestsPerSecond,

@@ -1,7 +1,7 @@
 import type { Server } from 'node:http'
 import type { AuditLog } from '../audit/audit-log.ts'
 import { AdmissionLimit } from '../http/admission-limit.ts'
-import type { FaceMetrics } from '../http/face-metrics.ts'
+import type { XksFaceMetrics } from '../http/face-metrics.ts'
 import { createXksFace, type XksFaceHandler } from '../http/xks-face.ts'
 import { createXksServer } from '../http/xks-server.ts'
 import type { XksTls } from '../http/xks-tls.ts'
@@ -31,7 +31,7 @@ export interface XksServiceParts {
   readonly token: TokenConnection
   readonly audit: AuditLog
   readonly budget: Pick<EncryptionBudget, 'spend'>
-  readonly metrics: FaceMetrics
+  readonly metrics: XksFaceMetrics
 }
 
 /** The XKS face of a daemon whose configuration asks for one: stores, proxy, health of the token, and the server in front. */
@@ -66,6 +66,7 @@ export class XksService {
       clock: systemClock,
       logger,
       metrics,
+      replays: config.replays,
       admission: new AdmissionLimit(() => systemClock.uptime()),
     })
     this.#tls = openXksTls(config, { logger })

@@ -17,8 +17,9 @@ import type { AdmissionLimit } from './admission-limit.ts'
 import type { Clock } from './clock.ts'
 import type { WireError } from './face-dialect.ts'
 import type { FaceLogger } from './face-logger.ts'
-import type { FaceMetrics } from './face-metrics.ts'
+import type { XksFaceMetrics } from './face-metrics.ts'
 import { HttpRefusal } from './http-refusal.ts'
+import { type ReplayMode, ReplayWatch } from './replay-watch.ts'
 import { ReplyWriter } from './reply.ts'
 import { BodyBudget, bodyPassed, readBody } from './request-body.ts'
 import { factsOf } from './request-facts.ts'
@@ -43,7 +44,9 @@ export interface XksFaceParts {
     uptime(): number
   }
   readonly logger: FaceLogger & WarningLogger
-  readonly metrics?: FaceMetrics
+  readonly metrics?: XksFaceMetrics
+  /** What becomes of a request that is repeated; it is counted and served unless said otherwise. */
+  readonly replays?: ReplayMode
   /** Load shedding; without it everybody may wait for the tokens. */
   readonly admission?: AdmissionLimit
   /** Bytes of bodies that may be on their way in at once, all together. */
@@ -148,6 +151,7 @@ class XksFace {
   readonly #refusals: SparseLog
   readonly #failures: FailureLog
   readonly #bodies: BodyBudget
+  readonly #replays: ReplayWatch
   readonly #signingKeys = new SigningKeys()
   /** A store is a new object after each change, and what was made for the old one goes with it. */
   readonly #contexts = new WeakMap<ExternalKeyStore, VerificationContext>()
@@ -163,6 +167,8 @@ class XksFace {
     this.#refusals = new SparseLog(parts.logger, uptime)
     this.#failures = new FailureLog(parts.logger, uptime)
     this.#bodies = new BodyBudget(parts.unauthenticatedBytes ?? UNAUTHENTICATED_BYTES, overloaded)
+    const { logger, metrics, replays: mode = 'count' } = parts
+    this.#replays = new ReplayWatch({ mode, logger, uptime, metrics })
   }
 
   idle(): Promise<void> {
@@ -203,6 +209,7 @@ class XksFace {
   ): Promise<string> {
     try {
       const signature = this.#authenticate(request, body, target.store, exchange)
+      this.#replays.note(signature, target.store.name, exchange.facts)
       this.#known.add(request.socket)
       return await this.#performRecorded(request, body, target, signature, exchange)
     } finally {

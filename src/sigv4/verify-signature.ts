@@ -42,9 +42,12 @@ export interface VerifiedSignature {
   readonly region: string
   /** Epoch milliseconds, whole seconds. */
   readonly signedAt: number
+  /** 64 lower-case hex digits. For comparing, never for a log. */
+  readonly signature: string
 }
 
-const MAX_SKEW_SECONDS = 300
+/** How far off our clock a request may be signed (AT-S07). */
+export const MAX_SKEW_SECONDS = 300
 const MAX_SKEW_TEXT = '5 min.'
 const REGION = /^[a-z0-9-]{1,64}$/
 const MUST_BE_SIGNED = [
@@ -89,6 +92,7 @@ export function verifySignature(
     accessKeyId: authorization.accessKeyId,
     region: authorization.region,
     signedAt: signedAt * 1000,
+    signature: authorization.signature,
   }
 }
 
@@ -185,7 +189,7 @@ function assertStatedHash({ values }: RequestHeaders, bodyHash: string): void {
     )
 }
 
-/** AT-S27: a request refused here has cost one full derivation and one HMAC, whoever it named. */
+/** AT-S27, XKS A-16: a request refused here has cost one full derivation and one HMAC, whoever it named. */
 function assertSigned(
   authorization: Authorization,
   stringToSign: string,

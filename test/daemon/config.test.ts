@@ -167,6 +167,7 @@ describe('config', () => {
         tls: { certFile: '/c', keyFile: '/k' },
         clientCertificates: undefined,
         keepAliveSeconds: 370,
+        replays: 'count',
         proxyFleetSize: 1,
         stores: [],
       })
@@ -194,6 +195,11 @@ describe('config', () => {
       expect(refusal(nameless)).include('3:3 xks.clientCertificates: needs subjectNames')
       const plain = 'xks: {plainHttp: true, clientCertificates: {caFile: /c, subjectNames: [a]}}\n'
       expect(refusal(plain)).include('xks.clientCertificates: needs tls')
+    })
+
+    it('AT-S24: counts repeated requests, or rejects them when told so', () => {
+      expect(xks('  replays: reject\n').replays).equal('reject')
+      expect(refusal(`xks:\n${TLS}  replays: never\n`)).include(':3:3 xks.replays: ')
     })
 
     it('declares stores', () => {
@@ -251,7 +257,7 @@ describe('config', () => {
     const text = readFileSync(join(import.meta.dirname, '../../config.example.yaml'), 'utf8')
     const section = /^# xks:\n(?:#.*\n)+/m.exec(text)?.[0] ?? expect.fail('no section xks')
     const { xks } = load(section.replaceAll(/^# ?/gm, ''))
-    expect(xks).deep.include({ proxyFleetSize: 1, keepAliveSeconds: 370 })
+    expect(xks).deep.include({ proxyFleetSize: 1, keepAliveSeconds: 370, replays: 'count' })
     expect(xks?.clientCertificates?.subjectNames).deep.equal(['cks.kms.eu-west-1.amazonaws.com'])
     expect(xks?.stores.map(({ name }) => name)).deep.equal(['payments'])
   })

@@ -19,6 +19,7 @@ describe('the files of the XKS face', () => {
     tls,
     clientCertificates: undefined,
     keepAliveSeconds: 370,
+    replays: 'count',
     proxyFleetSize: 1,
     stores: [],
   }

@@ -2,7 +2,9 @@ import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect } from 'node:tls'
 import { expect } from 'chai'
+import { readAnswer } from '../http/xks-face-under-test.ts'
 import { type IssueOptions, TestAuthority } from '../support/certificates.ts'
 import { FakeKms } from '../support/fake-kms.ts'
 import { KmsException } from '../support/fake-kms-exception.ts'
@@ -60,6 +62,29 @@ describe('the transport of the XKS face', () => {
     expect(xks.daemon.xks).to.equal(`unix:${socketPath}`)
     expect(statSync(socketPath).mode & 0o777).to.equal(0o600)
     expect(await healthOver(socketPath)).to.equal(200)
+  })
+
+  it('AT-S24: replays: reject opens to the same bytes once, and the metric and the log tell of the rest', async () => {
+    xks = await XksDaemonUnderTest.start({ xks: { replays: 'reject' } })
+    const { host, port, ca, accessKeyId } = xks.endpoint()
+    const bytes = signedXksWire(xks.endpoint(), HEALTH_CALL)
+    const send = async () => {
+      const socket = connect({ host, port, ca, servername: 'localhost' })
+      try {
+        socket.write(bytes)
+        return (await readAnswer(socket)).status
+      } finally {
+        socket.destroy()
+      }
+    }
+    expect([await send(), await send(), await send()]).to.deep.equal([200, 401, 401])
+    const text = await (await fetch(`${xks.daemon.ops}/metrics`)).text()
+    expect(text).to.match(/^hsm_bridge_xks_replays_total\{store="store"\} 2$/m)
+    const line = xks.daemon
+      .log()
+      .split('\n')
+      .find((it) => it.includes('signed request repeated'))
+    expect(line).to.contain(accessKeyId).and.contain('"mode":"reject"')
   })
 
   async function assertLetIn(authority: TestAuthority, options: IssueOptions): Promise<void> {

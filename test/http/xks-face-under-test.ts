@@ -90,6 +90,8 @@ export class XksFaceUnderTest {
   readonly records: XksEntry[] = []
   readonly logged: Readonly<Record<string, unknown>>[] = []
   readonly observed: string[] = []
+  /** The store of each request that was repeated. */
+  readonly replays: string[] = []
   /** What a client could use to sign, of all requests signed by `sign`. */
   readonly secrets: string[] = []
   nowMs = NOW
@@ -106,7 +108,10 @@ export class XksFaceUnderTest {
       journal: { record: (entry) => this.#record(entry) },
       clock,
       logger: { error: log, warn: log },
-      metrics: { observe: (operation, outcome) => this.observed.push(`${operation} ${outcome}`) },
+      metrics: {
+        observe: (operation, outcome) => this.observed.push(`${operation} ${outcome}`),
+        observeReplay: (store) => this.replays.push(store),
+      },
       ...parts,
     })
     this.server = createXksServer(this.#face.handle, { clock, ...serverParts })
@@ -122,6 +127,11 @@ export class XksFaceUnderTest {
     this.server.closeAllConnections()
     this.server.close()
     await once(this.server, 'close')
+  }
+
+  /** What it logged of requests that failed through its own fault. */
+  get failures() {
+    return this.logged.filter(({ message }) => message === 'request failed')
   }
 
   idle(): Promise<void> {
@@ -208,7 +218,7 @@ export async function readAnswer(socket: Socket): Promise<Answer> {
   return parseHttp(text)
 }
 
-function isWhole(text: string): boolean {
+export function isWhole(text: string): boolean {
   const end = text.indexOf('\r\n\r\n')
   const length = Number(/^content-length: (\d+)/im.exec(text)?.[1] ?? 0)
   return end >= 0 && text.length >= end + 4 + length

@@ -402,6 +402,57 @@ describe('XKS face', () => {
       face.nowMs += 1_000
       expect((await face.raw(bytes)).status).to.equal(401)
       expect(face.records).to.have.lengthOf(2)
+      expect(face.replays).to.deep.equal(['a'])
+    })
+
+    it('AT-S24: a request that is repeated is counted, and told of once a second', async () => {
+      const [one, two] = [face.sign(targetOf('encrypt')), face.sign(targetOf('encrypt', 'ab'))]
+      for (const bytes of [one, two]) expect((await face.raw(bytes)).status).to.equal(200)
+      expect([face.replays, face.logged]).to.deep.equal([[], []])
+      for (const bytes of [one, two, two]) expect((await face.raw(bytes)).status).to.equal(200)
+      face.uptimeMs = 1000
+      await face.raw(one)
+      expect(face.replays).to.deep.equal(['a', 'ab', 'ab', 'a'])
+      const row = (keptBack: number, record: number) => ({
+        message: 'signed request repeated',
+        store: 'a',
+        accessKeyId: accessKeyIdOf('a'),
+        requestId: face.records[record]?.facts.requestId,
+        sourceIp: '127.0.0.1',
+        mode: 'count',
+        keptBack,
+      })
+      expect(face.logged).to.deep.equal([row(0, 2), row(2, 5)])
+    })
+
+    it('AT-S24: what is refused has not been seen: a stranger cannot use up a signature', async () => {
+      const good = face.sign(targetOf('encrypt'))
+      const other = Buffer.from(good)
+      other[other.length - 1] = 0x20
+      for (let i = 0; i < 2; i++) expect((await face.raw(other)).status).to.equal(401)
+      expect((await face.raw(good)).status).to.equal(200)
+      expect(face.replays).to.deep.equal([])
+    })
+
+    it('AT-S24: where replays are rejected, one signature opens once, also when the proxy failed', async () => {
+      const strict = await new XksFaceUnderTest({ replays: 'reject' }).start()
+      try {
+        const bytes = strict.sign(targetOf('encrypt'))
+        strict.perform = () => Promise.reject(new XksError('DependencyTimeoutException'))
+        expect((await strict.raw(bytes)).status).to.equal(503)
+        const again = await strict.raw(bytes)
+        expect(again.status).to.equal(401)
+        expect(errorNameOf(again)).to.equal('AuthenticationFailedException')
+        expect(again.headers.get('connection')).to.equal('close')
+        expect(strict.replays).to.deep.equal(['a'])
+        expect(strict.logged).to.have.lengthOf(2)
+        expect(strict.logged[1]).to.include({ message: 'signed request repeated', mode: 'reject' })
+        strict.perform = async () => '{}'
+        expect((await strict.call(targetOf('decrypt'))).status).to.equal(200)
+        expect([strict.requests.length, strict.records.length]).to.deep.equal([2, 2])
+      } finally {
+        await strict.stop()
+      }
     })
 
     it('XKS A-14, AT-S25: a request signed before midnight is taken after it', async () => {
@@ -423,10 +474,38 @@ describe('XKS face', () => {
       expect([await status(second), await status({})]).to.deep.equal([200, 401])
     })
 
-    it('AT-S25: a changed secret under the same id is another key at once', async () => {
-      expect((await face.call(targetOf('health'))).status).to.equal(200)
-      face.directory.addCredential('a', accessKeyIdOf('a'), 'other'.padEnd(43, '0'))
-      expect((await face.call(targetOf('health'))).status).to.equal(401)
+    it('AT-S25: at midnight each day has its own key, whichever of them was used before', async () => {
+      const status = async (changes: Partial<Draft>) =>
+        (await face.call(targetOf('encrypt'), changes)).status
+      const oldDay = { amzDate: '20150830T235958Z' }
+      const newDay = { amzDate: '20150831T000001Z' }
+      face.nowMs = Date.UTC(2015, 7, 30, 23, 59, 58)
+      expect(await status(oldDay)).to.equal(200)
+      face.nowMs = Date.UTC(2015, 7, 31, 0, 0, 1)
+      for (const day of [newDay, oldDay, newDay, oldDay]) expect(await status(day)).to.equal(200)
+      for (const date of ['20150830', '20150901'])
+        expect(await status({ ...newDay, date })).to.equal(401)
+      face.nowMs = Date.UTC(2015, 7, 31, 0, 4, 59)
+      expect(await status(oldDay)).to.equal(401)
+      expect(await status({ amzDate: '20150831T000459Z' })).to.equal(200)
+    })
+
+    it('AT-S25: a changed secret under the same id is another key at once, and so is the old one that comes back', async () => {
+      const accessKeyId = accessKeyIdOf('a')
+      const [first, second] = [secretOf('a'), 'other'.padEnd(43, '0')]
+      const statuses = async () => {
+        const answers = []
+        for (const secret of [first, second, first, second])
+          answers.push(await face.call(targetOf('encrypt'), { secret }))
+        return answers.map(({ status }) => status)
+      }
+      expect(await statuses()).to.deep.equal([200, 401, 200, 401])
+      face.directory.addCredential('a', accessKeyId, second)
+      expect(await statuses()).to.deep.equal([401, 200, 401, 200])
+      face.directory.addCredential('a', accessKeyId, first)
+      expect(await statuses()).to.deep.equal([200, 401, 200, 401])
+      face.directory.removeCredential(accessKeyId)
+      expect(await statuses()).to.deep.equal([401, 401, 401, 401])
     })
 
     it('XKS A-03: serves the regions of the store, as they are now', async () => {
@@ -713,7 +792,7 @@ describe('XKS face', () => {
       for (let i = 0; i < 3; i++) await face.call(targetOf('decrypt'))
       face.uptimeMs = 1000
       await face.call(targetOf('decrypt'))
-      expect(face.logged.map(({ keptBack }) => keptBack)).to.deep.equal([0, 2])
+      expect(face.failures.map(({ keptBack }) => keptBack)).to.deep.equal([0, 2])
     })
 
     it('logs what is ours and nothing that callers do wrong', async () => {
@@ -721,7 +800,7 @@ describe('XKS face', () => {
         face.perform = () => Promise.reject(new XksError(name))
         await face.call(targetOf('decrypt'))
       }
-      expect(face.logged.map(({ code }) => code)).to.deep.equal([
+      expect(face.failures.map(({ code }) => code)).to.deep.equal([
         'DependencyTimeoutException',
         'InternalException',
       ])

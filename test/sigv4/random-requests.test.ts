@@ -4,6 +4,13 @@ import aws4 from 'aws4'
 import { expect } from 'chai'
 import type { SignedRequest } from '../../src/sigv4/verify-signature.ts'
 import { ACCESS_KEY_ID, NOW, outcome, SECRET, verificationContext } from './reference-signer.ts'
+import {
+  mutateBody,
+  mutateHeader,
+  type Random,
+  repeatHeader,
+  seededRandom,
+} from './request-mutations.ts'
 
 const REQUESTS = Number(process.env['SIGV4_REQUESTS'] ?? 5000)
 const SEED = Number(process.env['SIGV4_SEED'] ?? 20261122)
@@ -33,19 +40,6 @@ interface PlainRequest {
   readonly query: Record<string, string[]>
   readonly headers: Record<string, string>
   readonly body: Buffer
-}
-
-type Random = (below: number) => number
-
-/** mulberry32: small, and the same on every machine. */
-function seededRandom(seed: number): Random {
-  let state = seed
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below)
-  }
 }
 
 const TEXT = 'abcXYZ019-._~!*\'();:@&=+$,/?#[]% "<>\\^`{|}éሴ'
@@ -146,21 +140,11 @@ function onTheWire(request: PlainRequest, headers: Record<string, string>): Sign
   }
 }
 
-const UNSIGNED = new Set(['user-agent', 'connection', 'content-length'])
-
 /** Changes one thing that the signature covers, never into something that means the same. */
 function mutate(request: SignedRequest, random: Random): SignedRequest {
   const kinds = [mutateBody, mutateMethod, mutateTarget, mutateHeader, mutateHeader, repeatHeader]
   const kind = kinds[random(kinds.length)] as (typeof kinds)[number]
   return kind(request, random)
-}
-
-function mutateBody(request: SignedRequest, random: Random): SignedRequest {
-  const body = Buffer.from(request.body)
-  if (body.length === 0) return { ...request, body: Buffer.from('a') }
-  const at = random(body.length)
-  body[at] = (body[at] as number) ^ (1 << random(8))
-  return { ...request, body }
 }
 
 function mutateMethod(request: SignedRequest): SignedRequest {
@@ -176,39 +160,6 @@ function mutateTarget(request: SignedRequest, random: Random): SignedRequest {
     `${path}%41${suffix}`,
   ]
   return { ...request, rawTarget: edits[random(edits.length)] as string }
-}
-
-function mutateHeader(request: SignedRequest, random: Random): SignedRequest {
-  const rawHeaders = [...request.rawHeaders]
-  const at = signedHeaderAt(rawHeaders, random)
-  const value = rawHeaders[at + 1] as string
-  const inside = /[^ \t]/.test(value) ? firstVisible(value, random) : 0
-  const other = value[inside] === 'q' ? 'r' : 'q'
-  rawHeaders[at + 1] = value.slice(0, inside) + other + value.slice(inside + 1)
-  return { ...request, rawHeaders }
-}
-
-function firstVisible(value: string, random: Random): number {
-  for (;;) {
-    const at = random(value.length)
-    if (!' \t'.includes(value[at] as string)) return at
-  }
-}
-
-function repeatHeader(request: SignedRequest, random: Random): SignedRequest {
-  const at = signedHeaderAt(request.rawHeaders, random)
-  const copy = [
-    (request.rawHeaders[at] as string).toUpperCase(),
-    request.rawHeaders[at + 1] as string,
-  ]
-  return { ...request, rawHeaders: [...request.rawHeaders, ...copy] }
-}
-
-function signedHeaderAt(rawHeaders: readonly string[], random: Random): number {
-  for (;;) {
-    const at = 2 * random(rawHeaders.length / 2)
-    if (!UNSIGNED.has((rawHeaders[at] as string).toLowerCase())) return at
-  }
 }
 
 function shown({ method, rawTarget, rawHeaders, body }: SignedRequest): string {

@@ -30,6 +30,11 @@ describe('signRequest', () => {
           },
           verificationContext({ service: 'kms-xks-proxy' }),
         ),
-      ).to.deep.equal({ accessKeyId: ACCESS_KEY_ID, region: 'eu-west-1', signedAt: NOW })
+      ).to.deep.equal({
+        accessKeyId: ACCESS_KEY_ID,
+        region: 'eu-west-1',
+        signedAt: NOW,
+        signature: headers['authorization']?.slice(-64),
+      })
     })
 })

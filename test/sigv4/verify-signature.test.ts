@@ -24,7 +24,7 @@ const signed = (changes: Partial<Draft> = {}): SignedRequest => signDraft(draft(
 
 describe('verifySignature', () => {
   it('accepts a signed request and says who, where and when', () => {
-    expect(verifySignature(signed(), verificationContext())).to.deep.equal({
+    expect(verifySignature(signed(), verificationContext())).to.deep.include({
       accessKeyId: ACCESS_KEY_ID,
       region: 'eu-west-1',
       signedAt: NOW,
