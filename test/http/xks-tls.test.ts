@@ -2,20 +2,17 @@ import { once } from 'node:events'
 import { connect as connectPlain } from 'node:net'
 import { text as readText } from 'node:stream/consumers'
 import { setTimeout as pause } from 'node:timers/promises'
-import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
+import type { ConnectionOptions } from 'node:tls'
 import { expect } from 'chai'
-import {
-  kmsSubjectName,
-  type TlsMaterial,
-  TlsMaterialError,
-  XksTls,
-} from '../../src/http/xks-tls.ts'
+import { type TlsMaterial, TlsMaterialError } from '../../src/http/tls-material.ts'
+import { kmsSubjectName, XksTls } from '../../src/http/xks-tls.ts'
 import {
   type IssuedCertificate,
   type IssueOptions,
   TestAuthority,
 } from '../support/certificates.ts'
-import { readAnswer, targetOf, XksFaceUnderTest } from './xks-face-under-test.ts'
+import { readAnswer, targetOf, type XksFaceUnderTest } from './xks-face-under-test.ts'
+import { XksTlsUnderTest } from './xks-tls-under-test.ts'
 
 const KMS_NAME = kmsSubjectName('eu-west-1')
 const SUITES = [
@@ -31,9 +28,8 @@ describe('TLS of the XKS face', () => {
   let ec: IssuedCertificate
   let rsa: IssuedCertificate
   let client: IssuedCertificate
-  const open: { face: XksFaceUnderTest; sockets: TLSSocket[] }[] = []
-  const warnings: Readonly<Record<string, unknown>>[] = []
-  const logger = { warn: (message: string, facts: object) => warnings.push({ message, ...facts }) }
+  const faces = new XksTlsUnderTest()
+  const { warnings } = faces
 
   before(async () => {
     authority = await TestAuthority.create()
@@ -42,13 +38,7 @@ describe('TLS of the XKS face', () => {
     rsa = await authority.issue({ keyType: 'RSA' })
     client = await authority.issue({ names: [KMS_NAME], purpose: 'client' })
   })
-  afterEach(async () => {
-    warnings.length = 0
-    for (const { face, sockets } of open.splice(0)) {
-      for (const socket of sockets) socket.destroy()
-      await face.stop()
-    }
-  })
+  afterEach(() => faces.stop())
 
   const mutual = (
     subjectNames: readonly string[] = [KMS_NAME],
@@ -58,50 +48,12 @@ describe('TLS of the XKS face', () => {
     clients: { ca, subjectNames },
   })
 
-  async function start(material: TlsMaterial, options: { handshakeTimeoutMs?: number } = {}) {
-    const tls = new XksTls(material, { logger, ...options })
-    const face = await new XksFaceUnderTest({}, { tls }).start()
-    open.push({ face, sockets: [] })
-    return { tls, face }
-  }
-
-  /** Connects, calls once, and tells what it saw; rejects when the connection does. */
-  async function visit(face: XksFaceUnderTest, options: ConnectionOptions = {}) {
-    const socket = connect({
-      port: face.port,
-      host: '127.0.0.1',
-      servername: 'localhost',
-      ca: authority.cert,
-      ALPNProtocols: ['http/1.1'],
-      ...options,
-    })
-    open.find((one) => one.face === face)?.sockets.push(socket)
-    let session: Buffer | undefined
-    socket.on('session', (given: Buffer) => {
-      session = given
-    })
-    await once(socket, 'secureConnect')
-    socket.write(face.sign(targetOf('health')))
-    const { status } = await readAnswer(socket)
-    expect(status, 'the connection closed without an answer').not.to.satisfy(Number.isNaN)
-    await pause(5) // tickets come behind
-    return {
-      status,
-      suite: socket.getCipher().standardName,
-      protocol: socket.getProtocol(),
-      alpn: socket.alpnProtocol,
-      fingerprint: socket.getPeerCertificate().fingerprint256,
-      reused: socket.isSessionReused(),
-      session,
-      socket,
-    }
-  }
-
-  async function assertRefused(face: XksFaceUnderTest, options: ConnectionOptions): Promise<void> {
-    const seen = await visit(face, options).catch((error: unknown) => error)
-    expect(seen).to.be.instanceOf(Error)
-    expect(face.requests).to.deep.equal([])
-  }
+  const start = (material: TlsMaterial, options: { handshakeTimeoutMs?: number } = {}) =>
+    faces.start(material, options)
+  const visit = (face: XksFaceUnderTest, options: ConnectionOptions = {}) =>
+    faces.visit(face, { ca: authority.cert, ...options })
+  const assertRefused = (face: XksFaceUnderTest, options: ConnectionOptions) =>
+    faces.assertRefused(face, { ca: authority.cert, ...options })
 
   describe('suites', () => {
     const OFFERS = [
@@ -343,7 +295,7 @@ describe('TLS of the XKS face', () => {
     it('shows the new certificate to new connections and leaves the old ones alone', async () => {
       const { tls, face } = await start(ec)
       const before = await visit(face)
-      tls.reload(rsa)
+      tls.prepare(rsa)()
       const after = await visit(face)
       expect(after.fingerprint).not.to.equal(before.fingerprint)
       before.socket.write(face.sign(targetOf('health')))
@@ -352,7 +304,7 @@ describe('TLS of the XKS face', () => {
 
     it('keeps the suites, the protocols and the clients’ rule', async () => {
       const { tls, face } = await start(mutual())
-      tls.reload({ ...mutual(), ...rsa })
+      tls.prepare({ ...mutual(), ...rsa })()
       const { cert, key } = client
       expect((await visit(face, { cert, key })).status).to.equal(200)
       face.requests.length = 0
@@ -371,7 +323,7 @@ describe('TLS of the XKS face', () => {
         mutual([]),
         ec, // without the rule: that takes a restart
       ]) {
-        expect(() => tls.reload(bad)).to.throw(TlsMaterialError)
+        expect(() => tls.prepare(bad)).to.throw(TlsMaterialError)
         expect((await visit(face, client)).fingerprint).to.equal(before.fingerprint)
       }
     })
@@ -382,7 +334,7 @@ describe('TLS of the XKS face', () => {
         const versions = { minVersion: version, maxVersion: version }
         const { socket, session } = await visit(face, { ...client, ...versions })
         const kept = session ?? socket.getSession()
-        tls.reload(mutual([KMS_NAME], stranger.cert))
+        tls.prepare(mutual([KMS_NAME], stranger.cert))()
         face.requests.length = 0
         await assertRefused(face, { ...client, ...versions, session: kept })
         const other = await stranger.issue({ names: [KMS_NAME] })
@@ -392,7 +344,7 @@ describe('TLS of the XKS face', () => {
 
     it('XKS T-09: a name that was taken off is refused, and a new one taken', async () => {
       const { tls, face } = await start(mutual())
-      tls.reload(mutual(['other']))
+      tls.prepare(mutual(['other']))()
       await assertRefused(face, client)
       const other = await authority.issue({ names: ['other'] })
       expect((await visit(face, other)).status).to.equal(200)
@@ -413,7 +365,7 @@ describe('TLS of the XKS face', () => {
       }
       const callers = [caller(), caller(), caller()]
       for (let i = 0; i < 50; i++) {
-        tls.reload(i % 2 ? ec : rsa)
+        tls.prepare(i % 2 ? ec : rsa)()
         await pause(5)
       }
       done = true
