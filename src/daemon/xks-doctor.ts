@@ -4,8 +4,16 @@ import { readFileSync } from 'node:fs'
 import { Agent, request } from 'node:https'
 import { isIP } from 'node:net'
 import { connect, type ConnectionOptions } from 'node:tls'
+import { presentedChain } from '../http/certificate-path.ts'
 import { signRequest } from '../sigv4/sign-request.ts'
 import type { XksCredential } from '../xks/external-key-store.ts'
+import {
+  assertTrusted,
+  certificatesIn,
+  knownRoots,
+  nameIn,
+  readTrustedCas,
+} from './aws-trusted-cas.ts'
 import { type Check, check, clockAgrees } from './doctor.ts'
 import type { Installation } from './installation.ts'
 import { codeOf, readPrivateFile } from './private-file.ts'
@@ -19,6 +27,8 @@ export interface XksDoctorWish {
   readonly url: string
   /** CA of the server's certificate, where it is none of the system's: AWS KMS will not take such a one. */
   readonly caFile?: string | undefined
+  /** A newer list of the CAs that AWS trusts than the one that comes with us. */
+  readonly trustedCasFile?: string | undefined
   /** For mutual TLS. */
   readonly clientCertFile?: string | undefined
   readonly clientKeyFile?: string | undefined
@@ -62,6 +72,11 @@ export async function checkXks(
         ? 'trusted here'
         : 'trusted by the CA given; AWS has its own list'
     }),
+    await check(
+      'certificate authority',
+      'get a certificate of a CA in the list: AWS KMS answers XksProxyUriUnreachableException to any other. A root that is not known here is named by --ca-file, a newer list by --trusted-cas-file',
+      async () => findAuthority((await greet(tls)).certificate, wish),
+    ),
     await check('certificate names', 'AWS KMS compares CN and SAN', async () =>
       assertNames((await greet(tls)).certificate, url.hostname),
     ),
@@ -123,6 +138,16 @@ async function findIPv4(hostname: string): Promise<readonly string[]> {
 function compareWithHeartbeat(heartbeat: number): string {
   const verdict = clockAgrees(Date.now(), heartbeat)
   return `only the heartbeat in the database was compared, no clock outside: ${verdict}`
+}
+
+/** XKS T-05: AWS KMS trusts no other CA, whatever is trusted here. */
+function findAuthority(certificate: X509Certificate, wish: XksDoctorWish): string {
+  const { caFile, trustedCasFile } = wish
+  const given = caFile === undefined ? [] : certificatesIn(readFileSync(caFile, 'utf8'))
+  const trusted = readTrustedCas(trustedCasFile)
+  const known = [...given, ...knownRoots()]
+  const { subject } = assertTrusted(presentedChain(certificate), known, trusted, Date.now())
+  return `${nameIn(subject)} is one of the ${trusted.size} that AWS KMS trusts`
 }
 
 /** XKS T-05, T-06: CN and SAN must both fit. */

@@ -30,11 +30,14 @@ const HOST = 'xks.example.com'
 describe('xks doctor', () => {
   const directory = temporaryDirectory()
   const caFile = join(directory, 'ca.pem')
+  const trustedCasFile = join(directory, 'trusted-cas')
   let authority: TestAuthority
 
   before(async () => {
     authority = await TestAuthority.create()
     writeFileSync(caFile, authority.cert)
+    const { fingerprint256 } = new X509Certificate(authority.cert)
+    writeFileSync(trustedCasFile, `${fingerprint256.replaceAll(':', '')} ours\n`)
   })
 
   const issued = async (options: IssueOptions): Promise<X509Certificate> =>
@@ -110,7 +113,7 @@ describe('xks doctor', () => {
     /** The checks on the reference proxy, by name. */
     async function checks(
       options: ReferenceOptions = {},
-      { signs = credential, withCa = true } = {},
+      { signs = credential, withCa = true, withList = true } = {},
     ): Promise<Map<string, Check>> {
       const seal = new HostSeal(randomBytes(32))
       const storage = await openStorage({ path: join(directory, `${Math.random()}.db`) })
@@ -131,7 +134,11 @@ describe('xks doctor', () => {
         await addXksCredential({ storage, seal }, 'p', { accessKeyId, secretAccessKey: secret })
         const logger = { error: () => undefined }
         const installation = { storage, seal, logger } as unknown as Installation
-        const wish = { store: 'p', url: proxy.url.origin, ...(withCa && { caFile }) }
+        const wish = {
+          ...{ store: 'p', url: proxy.url.origin },
+          ...(withCa && { caFile }),
+          ...(withList && { trustedCasFile }),
+        }
         const found = await checkXks(installation, wish)
         return new Map(found.map((it) => [it.name, it]))
       } finally {
@@ -167,9 +174,24 @@ describe('xks doctor', () => {
         'name',
         'port',
         'certificate chain',
+        'certificate authority',
         'certificate expiry',
         'health',
       ])
+      expect(found.get('certificate authority')?.detail).include('CN=hsm-bridge test CA was not')
+    })
+
+    it('XKS T-05: compares the CA with AWS’s list, whoever is trusted here, and says what comes of it', async () => {
+      const ours = (await checks()).get('certificate authority')
+      const named = 'CN=hsm-bridge test CA is one of the 1 that AWS KMS trusts'
+      expect(ours).deep.include({ passed: true, detail: named })
+      const shipped = await checks({}, { withList: false })
+      expect(shipped.get('certificate chain')).include({ passed: true })
+      const refused = shipped.get('certificate authority')
+      expect(refused?.detail).include('130 CAs does not have CN=hsm-bridge test CA')
+      expect(refused?.nextStep)
+        .include('XksProxyUriUnreachableException')
+        .include('--trusted-cas-file')
     })
 
     it('sees that it is too slow for AWS KMS, refuses a signature, or has no token that works', async () => {
