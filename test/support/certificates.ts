@@ -32,6 +32,13 @@ export interface IssueOptions extends Lifetime {
   readonly dnsNames?: readonly string[]
   readonly purpose?: keyof typeof PURPOSES | 'any'
   readonly keyType?: 'EC' | 'RSA'
+  /** Whether it tells by which key of its CA it is signed; by name it always does. */
+  readonly namesKey?: boolean
+}
+
+interface CertifyOptions extends Lifetime {
+  /** Whether the certificate says that it may certify others. */
+  readonly isAuthority?: boolean
 }
 
 export interface RevocationOptions {
@@ -77,7 +84,7 @@ export class TestAuthority {
   }
 
   /** Another CA, with a certificate that this one signed. */
-  async certify(other: TestAuthority, options: Lifetime = {}): Promise<TestAuthority> {
+  async certify(other: TestAuthority, options: CertifyOptions = {}): Promise<TestAuthority> {
     const keys = other.#keys
     const name = other.#name
     const certificate = await X509CertificateGenerator.create({
@@ -88,14 +95,14 @@ export class TestAuthority {
       publicKey: keys.publicKey,
       signingKey: this.#keys.privateKey,
       signingAlgorithm: SIGNING,
-      extensions: await authorityExtensions(keys),
+      extensions: options.isAuthority === false ? [] : await authorityExtensions(keys),
     })
     return new TestAuthority(keys, name, certificate.toString('pem'))
   }
 
   async issue(options: IssueOptions = {}): Promise<IssuedCertificate> {
     const { names = ['localhost'], dnsNames = ['localhost'] } = options
-    const { purpose = 'both', keyType = 'EC' } = options
+    const { purpose = 'both', keyType = 'EC', namesKey = true } = options
     const keys = await makeKeys(keyType)
     const certificate = await X509CertificateGenerator.create({
       ...lifetime(options),
@@ -106,7 +113,7 @@ export class TestAuthority {
       signingKey: this.#keys.privateKey,
       signingAlgorithm: SIGNING,
       extensions: [
-        await AuthorityKeyIdentifierExtension.create(this.#keys.publicKey),
+        ...(namesKey ? [await AuthorityKeyIdentifierExtension.create(this.#keys.publicKey)] : []),
         new SubjectAlternativeNameExtension([
           ...dnsNames.map((value) => ({ type: 'dns', value }) as const),
           { type: 'ip', value: '127.0.0.1' },
