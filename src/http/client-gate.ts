@@ -86,8 +86,12 @@ export class ClientGate {
       certificate,
       [...sent, ...this.#authorities],
       (it) => this.trusted.has(it.fingerprint256) && isIssuedBy(it, it),
-      (it, issuer) => isCurrent(issuer, now) && !this.#isTakenBack(it, issuer),
+      (it, issuer) => this.#mayCertify(issuer, now) && !this.#isTakenBack(it, issuer),
     )
+  }
+
+  #mayCertify(issuer: X509Certificate, now: number): boolean {
+    return isCurrent(issuer, now) && (issuer.ca || this.trusted.has(issuer.fingerprint256))
   }
 
   #isTakenBack(certificate: X509Certificate, issuer: X509Certificate): boolean {

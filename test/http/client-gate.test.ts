@@ -24,6 +24,7 @@ async function makeWorld() {
     below: (await middle.issue({ names: [NAME] })).cert,
     belowBrief: (await brief.issue({ names: [NAME] })).cert,
     renewedRoot: await root.renewed(),
+    noMiddle: (await root.certify(middle, { isAuthority: false })).cert,
     middleByOther: (await other.certify(middle)).cert,
   }
 }
@@ -105,6 +106,13 @@ describe('ClientGate', () => {
     {
       title: 'of an intermediate CA that Node does not show, when a CA is gone: it may be that',
       chain: (it) => [it.below],
+      former: (it) => it.root.cert + it.other.cert,
+      ca: (it) => it.root.cert,
+      admitted: false,
+    },
+    {
+      title: 'of a certificate that may certify nobody',
+      chain: (it) => [it.below, it.noMiddle],
       former: (it) => it.root.cert + it.other.cert,
       ca: (it) => it.root.cert,
       admitted: false,

@@ -146,16 +146,28 @@ export class TestAuthority {
   }
 }
 
+/** What somebody says of himself: no CA has a part in it. */
+export async function selfSignedCertificate(commonName: string): Promise<IssuedCertificate> {
+  const keys = await makeKeys('EC')
+  const purposes = [new ExtendedKeyUsageExtension(PURPOSES.both)]
+  const certificate = await selfSigned(keys, [{ CN: [commonName] }], purposes)
+  return { cert: certificate.toString('pem'), ...(await pemsOf(keys)) }
+}
+
 const SIGNING = { name: 'ECDSA', hash: 'SHA-256' }
 
-async function selfSigned(keys: CryptoKeyPair, name: JsonName): Promise<X509Certificate> {
+async function selfSigned(
+  keys: CryptoKeyPair,
+  name: JsonName,
+  extensions?: Extension[],
+): Promise<X509Certificate> {
   return await X509CertificateGenerator.createSelfSigned({
     ...lifetime({}),
     serialNumber: serialNumber(),
     name,
     keys,
     signingAlgorithm: SIGNING,
-    extensions: await authorityExtensions(keys),
+    extensions: extensions ?? (await authorityExtensions(keys)),
   })
 }
 
