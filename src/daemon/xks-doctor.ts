@@ -5,6 +5,7 @@ import { Agent, request } from 'node:https'
 import { isIP } from 'node:net'
 import { connect, type ConnectionOptions } from 'node:tls'
 import { presentedChain } from '../http/certificate-path.ts'
+import { parseRevocationLists } from '../http/revocation-list.ts'
 import { signRequest } from '../sigv4/sign-request.ts'
 import type { XksCredential } from '../xks/external-key-store.ts'
 import {
@@ -39,7 +40,8 @@ const KMS_PORT = 443
 const KMS_PATIENCE_MS = 250
 const PATIENCE_MS = 5_000
 const LEAST_DAYS = 10
-const DAY_MS = 24 * 60 * 60 * 1000
+const HOUR_MS = 60 * 60 * 1000
+const DAY_MS = 24 * HOUR_MS
 const HEALTH_BODY = JSON.stringify({
   requestMetadata: { kmsRequestId: randomUUID(), kmsOperation: 'KmsHealthCheck' },
 })
@@ -83,6 +85,7 @@ export async function checkXks(
     await check('certificate expiry', 'renew it, then: hsm-bridge reload', async () =>
       assertFresh((await greet(tls)).certificate, Date.now()),
     ),
+    ...(await checkRevocationLists(installation)),
     await check('cipher suites', 'offer one of those that AWS KMS knows', () => findSuites(tls)),
     await check('clock', 'set it; signatures of AWS KMS are refused after five minutes', () =>
       compareWithHeartbeat(storage.snapshot.heartbeat),
@@ -138,6 +141,26 @@ async function findIPv4(hostname: string): Promise<readonly string[]> {
 function compareWithHeartbeat(heartbeat: number): string {
   const verdict = clockAgrees(Date.now(), heartbeat)
   return `only the heartbeat in the database was compared, no clock outside: ${verdict}`
+}
+
+/** AT-H13: once a CRL is out of date nobody is let in. */
+async function checkRevocationLists({ config, reread }: Installation): Promise<Check[]> {
+  const files = (reread ?? config).xks?.clientCertificates?.crlFiles ?? []
+  if (files.length === 0) return []
+  const nextStep = 'fetch the CRLs anew, then: hsm-bridge reload'
+  return [await check('client CRLs', nextStep, () => assertListsCurrent(files, Date.now()))]
+}
+
+export function assertListsCurrent(files: readonly string[], now: number): string {
+  const lists = files.flatMap((file) =>
+    parseRevocationLists(readFileSync(file)).map((list) => ({ file, list })),
+  )
+  for (const { file, list } of lists)
+    if (!list.isCurrent(now)) throw new Error(`${file} is out of date: clients are refused`)
+  const hours = (Math.min(...lists.map(({ list }) => list.nextUpdate)) - now) / HOUR_MS
+  return Number.isFinite(hours)
+    ? `good for ${Math.floor(hours)} hours`
+    : 'no next update is promised'
 }
 
 /** XKS T-05: AWS KMS trusts no other CA, whatever is trusted here. */

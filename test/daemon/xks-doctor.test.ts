@@ -9,6 +9,7 @@ import type { Installation } from '../../src/daemon/installation.ts'
 import { addXksCredential } from '../../src/daemon/xks-credential.ts'
 import {
   assertFresh,
+  assertListsCurrent,
   assertName,
   assertNames,
   assertPort,
@@ -30,6 +31,7 @@ const HOST = 'xks.example.com'
 describe('xks doctor', () => {
   const directory = temporaryDirectory()
   const caFile = join(directory, 'ca.pem')
+  const crlFile = join(directory, 'crl')
   const trustedCasFile = join(directory, 'trusted-cas')
   let authority: TestAuthority
 
@@ -107,13 +109,28 @@ describe('xks doctor', () => {
     expect(() => assertFresh(certificate, now - 2 * DAY_MS)).throw('valid from')
   })
 
+  it('AT-H13: tells of CRLs that are out of date', async () => {
+    const tomorrow = new Date(Date.now() + DAY_MS)
+    const brief = new Date(Date.now() + DAY_MS / 2)
+    const lists = [
+      await authority.revoke({ nextUpdate: tomorrow }),
+      await authority.revoke({ nextUpdate: brief }),
+    ]
+    writeFileSync(crlFile, lists.join(''))
+    expect(assertListsCurrent([crlFile], Date.now())).equal('good for 11 hours')
+    const late = tomorrow.getTime() - 1000
+    expect(() => assertListsCurrent([crlFile], late)).throw(`${crlFile} is out of date`)
+    writeFileSync(crlFile, await authority.revoke({ nextUpdate: undefined }))
+    expect(assertListsCurrent([crlFile], late)).equal('no next update is promised')
+  })
+
   describe('on a proxy', () => {
     const credential = referenceCredential()
 
     /** The checks on the reference proxy, by name. */
     async function checks(
       options: ReferenceOptions = {},
-      { signs = credential, withCa = true, withList = true } = {},
+      { signs = credential, withCa = true, withList = true, crlFiles = [] as string[] } = {},
     ): Promise<Map<string, Check>> {
       const seal = new HostSeal(randomBytes(32))
       const storage = await openStorage({ path: join(directory, `${Math.random()}.db`) })
@@ -133,7 +150,8 @@ describe('xks doctor', () => {
         const secret = new Sensitive(secretAccessKey)
         await addXksCredential({ storage, seal }, 'p', { accessKeyId, secretAccessKey: secret })
         const logger = { error: () => undefined }
-        const installation = { storage, seal, logger } as unknown as Installation
+        const config = { xks: { clientCertificates: { crlFiles } } }
+        const installation = { storage, seal, logger, config } as unknown as Installation
         const wish = {
           ...{ store: 'p', url: proxy.url.origin },
           ...(withCa && { caFile }),
@@ -192,6 +210,13 @@ describe('xks doctor', () => {
       expect(refused?.nextStep)
         .include('XksProxyUriUnreachableException')
         .include('--trusted-cas-file')
+    })
+
+    it('AT-H13: looks at the CRLs for clients, where there are any, before they lock everybody out', async () => {
+      expect((await checks()).has('client CRLs')).equal(false)
+      writeFileSync(crlFile, await authority.revoke())
+      const found = await checks({}, { crlFiles: [crlFile] })
+      expect(found.get('client CRLs')).deep.include({ passed: true, detail: 'good for 23 hours' })
     })
 
     it('sees that it is too slow for AWS KMS, refuses a signature, or has no token that works', async () => {

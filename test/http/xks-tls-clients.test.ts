@@ -46,6 +46,14 @@ describe('clients of the XKS face whose certificates are taken back', () => {
     expect((await readAnswer(socket)).status).to.equal(200)
   }
 
+  it('XKS T-13: idle longer than handshake and request may take, a connection serves the next request', async () => {
+    const times = { requestTimeoutMs: 200, stallTimeoutMs: 300, keepAliveTimeoutMs: 2_000 }
+    const { face } = await faces.start(material(), { handshakeTimeoutMs: 200 }, times)
+    const { socket } = await visit(face, alice)
+    await pause(700)
+    await callAgain(face, socket)
+  })
+
   describe('a CRL', () => {
     for (const version of VERSIONS)
       it(`AT-H13: refuses whom it names over ${version}, and nobody else`, async () => {

@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
 import { expect } from 'chai'
 import type { TlsMaterial } from '../../src/http/tls-material.ts'
+import type { XksServerParts } from '../../src/http/xks-server.ts'
 import { XksTls, type XksTlsOptions } from '../../src/http/xks-tls.ts'
 import { readAnswer, targetOf, XksFaceUnderTest } from './xks-face-under-test.ts'
 
@@ -15,9 +16,13 @@ export class XksTlsUnderTest {
   readonly #faces: XksFaceUnderTest[] = []
   readonly #sockets: TLSSocket[] = []
 
-  async start(material: TlsMaterial, options: XksTlsOptions = {}) {
+  async start(
+    material: TlsMaterial,
+    options: XksTlsOptions = {},
+    parts: Partial<XksServerParts> = {},
+  ) {
     const tls = new XksTls(material, { logger: this.#logger, ...options })
-    const face = await new XksFaceUnderTest({}, { tls }).start()
+    const face = await new XksFaceUnderTest({}, { ...parts, tls }).start()
     this.#faces.push(face)
     return { tls, face }
   }
