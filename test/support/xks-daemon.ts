@@ -49,6 +49,8 @@ export class XksDaemonUnderTest {
   readonly authority: TestAuthority
   readonly certFile: string
   readonly keyFile: string
+  /** What `endpoint()` shows to a daemon that asks for client certificates. */
+  client: XksEndpoint['client']
   readonly #keyType: 'EC' | 'RSA'
   #credential: { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined
   #files = 0
@@ -184,6 +186,7 @@ export class XksDaemonUnderTest {
       ...this.#credential,
       uriPathPrefix: PREFIX,
       ca: protocol === 'https:' ? this.authority.cert : undefined,
+      ...(this.client && { client: this.client }),
     }
   }
 
@@ -248,6 +251,7 @@ export function callXks(endpoint: XksEndpoint, call: XksCall, agent = AGENT): Pr
         port: endpoint.port,
         servername: 'localhost',
         ca: endpoint.ca,
+        ...endpoint.client,
         method: 'POST',
         path: first.split(' ')[1],
         headers,
