@@ -17,7 +17,12 @@ export interface XksConfig {
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined
   /** Undefined: clients need no certificate. */
   readonly clientCertificates:
-    | { readonly caFile: string; readonly subjectNames: readonly string[] }
+    | {
+        readonly caFile: string
+        /** Revocation lists of those CAs: of all of them, or none. */
+        readonly crlFiles: readonly string[]
+        readonly subjectNames: readonly string[]
+      }
     | undefined
   readonly keepAliveSeconds: number
   /** What GetHealthStatus says of the size of the fleet (XKS H-06). */
@@ -74,14 +79,16 @@ const listen = z.string().transform((text, context): XksConfig['listen'] => {
 const clientCertificates = z
   .strictObject({
     caFile: absolutePath,
+    crlFiles: z.array(absolutePath).default([]),
     subjectNames: z.array(z.string().min(1).max(256)).default([]),
     kmsRegions: z.array(region).default([]),
   })
   .refine((it) => it.subjectNames.length + it.kmsRegions.length > 0, {
     message: 'needs subjectNames or kmsRegions: a CA alone admits everybody it ever certified', // XKS T-09
   })
-  .transform(({ caFile, subjectNames, kmsRegions }) => ({
+  .transform(({ caFile, crlFiles, subjectNames, kmsRegions }) => ({
     caFile,
+    crlFiles,
     subjectNames: [...subjectNames, ...kmsRegions.map(kmsSubjectName)],
   }))
 

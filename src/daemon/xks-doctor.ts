@@ -4,8 +4,17 @@ import { readFileSync } from 'node:fs'
 import { Agent, request } from 'node:https'
 import { isIP } from 'node:net'
 import { connect, type ConnectionOptions } from 'node:tls'
+import { presentedChain } from '../http/certificate-path.ts'
+import { parseRevocationLists } from '../http/revocation-list.ts'
 import { signRequest } from '../sigv4/sign-request.ts'
 import type { XksCredential } from '../xks/external-key-store.ts'
+import {
+  assertTrusted,
+  certificatesIn,
+  knownRoots,
+  nameIn,
+  readTrustedCas,
+} from './aws-trusted-cas.ts'
 import { type Check, check, clockAgrees } from './doctor.ts'
 import type { Installation } from './installation.ts'
 import { codeOf, readPrivateFile } from './private-file.ts'
@@ -19,6 +28,8 @@ export interface XksDoctorWish {
   readonly url: string
   /** CA of the server's certificate, where it is none of the system's: AWS KMS will not take such a one. */
   readonly caFile?: string | undefined
+  /** A newer list of the CAs that AWS trusts than the one that comes with us. */
+  readonly trustedCasFile?: string | undefined
   /** For mutual TLS. */
   readonly clientCertFile?: string | undefined
   readonly clientKeyFile?: string | undefined
@@ -29,7 +40,8 @@ const KMS_PORT = 443
 const KMS_PATIENCE_MS = 250
 const PATIENCE_MS = 5_000
 const LEAST_DAYS = 10
-const DAY_MS = 24 * 60 * 60 * 1000
+const HOUR_MS = 60 * 60 * 1000
+const DAY_MS = 24 * HOUR_MS
 const HEALTH_BODY = JSON.stringify({
   requestMetadata: { kmsRequestId: randomUUID(), kmsOperation: 'KmsHealthCheck' },
 })
@@ -62,12 +74,18 @@ export async function checkXks(
         ? 'trusted here'
         : 'trusted by the CA given; AWS has its own list'
     }),
+    await check(
+      'certificate authority',
+      'get a certificate of a CA in the list: AWS KMS answers XksProxyUriUnreachableException to any other. A root that is not known here is named by --ca-file, a newer list by --trusted-cas-file',
+      async () => findAuthority((await greet(tls)).certificate, wish),
+    ),
     await check('certificate names', 'AWS KMS compares CN and SAN', async () =>
       assertNames((await greet(tls)).certificate, url.hostname),
     ),
     await check('certificate expiry', 'renew it, then: hsm-bridge reload', async () =>
       assertFresh((await greet(tls)).certificate, Date.now()),
     ),
+    ...(await checkRevocationLists(installation)),
     await check('cipher suites', 'offer one of those that AWS KMS knows', () => findSuites(tls)),
     await check('clock', 'set it; signatures of AWS KMS are refused after five minutes', () =>
       compareWithHeartbeat(storage.snapshot.heartbeat),
@@ -123,6 +141,36 @@ async function findIPv4(hostname: string): Promise<readonly string[]> {
 function compareWithHeartbeat(heartbeat: number): string {
   const verdict = clockAgrees(Date.now(), heartbeat)
   return `only the heartbeat in the database was compared, no clock outside: ${verdict}`
+}
+
+/** AT-H13: once a CRL is out of date nobody is let in. */
+async function checkRevocationLists({ config, reread }: Installation): Promise<Check[]> {
+  const files = (reread ?? config).xks?.clientCertificates?.crlFiles ?? []
+  if (files.length === 0) return []
+  const nextStep = 'fetch the CRLs anew, then: hsm-bridge reload'
+  return [await check('client CRLs', nextStep, () => assertListsCurrent(files, Date.now()))]
+}
+
+export function assertListsCurrent(files: readonly string[], now: number): string {
+  const lists = files.flatMap((file) =>
+    parseRevocationLists(readFileSync(file)).map((list) => ({ file, list })),
+  )
+  for (const { file, list } of lists)
+    if (!list.isCurrent(now)) throw new Error(`${file} is out of date: clients are refused`)
+  const hours = (Math.min(...lists.map(({ list }) => list.nextUpdate)) - now) / HOUR_MS
+  return Number.isFinite(hours)
+    ? `good for ${Math.floor(hours)} hours`
+    : 'no next update is promised'
+}
+
+/** XKS T-05: AWS KMS trusts no other CA, whatever is trusted here. */
+function findAuthority(certificate: X509Certificate, wish: XksDoctorWish): string {
+  const { caFile, trustedCasFile } = wish
+  const given = caFile === undefined ? [] : certificatesIn(readFileSync(caFile, 'utf8'))
+  const trusted = readTrustedCas(trustedCasFile)
+  const known = [...given, ...knownRoots()]
+  const { subject } = assertTrusted(presentedChain(certificate), known, trusted, Date.now())
+  return `${nameIn(subject)} is one of the ${trusted.size} that AWS KMS trusts`
 }
 
 /** XKS T-05, T-06: CN and SAN must both fit. */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { type TlsMaterial, TlsMaterialError, XksTls } from '../http/xks-tls.ts'
+import { type TlsMaterial, TlsMaterialError } from '../http/tls-material.ts'
+import { XksTls } from '../http/xks-tls.ts'
 import { ConfigError } from './config-error.ts'
 import { codeOf, readPrivateFile } from './private-file.ts'
 import type { XksConfig } from './xks-config.ts'
@@ -9,20 +10,23 @@ const OPTIONS = {
   CERTIFICATE: 'xks.tls.certFile',
   KEY: 'xks.tls.keyFile',
   CLIENT_CA: 'xks.clientCertificates.caFile',
+  CLIENT_CRL: 'xks.clientCertificates.crlFiles',
   SUBJECT_NAMES: 'xks.clientCertificates.subjectNames',
   CLIENT_RULE: 'xks.clientCertificates',
 } as const satisfies Record<TlsMaterialError['code'], string>
 
-/** Certificate, key and client CA as they lie in their files now; undefined for plain HTTP. Throws ConfigError. */
+/** Certificate, key, client CA and revocation lists as they lie in their files now; undefined for plain HTTP. Throws ConfigError. */
 export function readXksTls({ tls, clientCertificates }: XksConfig): TlsMaterial | undefined {
   if (!tls) return undefined
   const material = {
-    cert: readCertificates(tls.certFile, OPTIONS.CERTIFICATE),
+    cert: readPublicFile(tls.certFile, OPTIONS.CERTIFICATE),
     key: readPrivateFile(tls.keyFile, OPTIONS.KEY), // AT-K04
   }
   if (!clientCertificates) return material
-  const { caFile, subjectNames } = clientCertificates
-  return { ...material, clients: { ca: readCertificates(caFile, OPTIONS.CLIENT_CA), subjectNames } }
+  const { caFile, crlFiles, subjectNames } = clientCertificates
+  const ca = readPublicFile(caFile, OPTIONS.CLIENT_CA)
+  const crls = crlFiles.map((file) => readPublicFile(file, OPTIONS.CLIENT_CRL))
+  return { ...material, clients: { ca, crls, subjectNames } }
 }
 
 /** The TLS of the face. Throws ConfigError naming the file that will not do. */
@@ -43,11 +47,10 @@ export function prepareXksTls(tls: XksTls, running: XksConfig, next: XksConfig):
   if (!material) return () => undefined // plain HTTP holds after a restart only
   if ((material.clients === undefined) !== (running.clientCertificates === undefined))
     throw new ConfigError(OPTIONS.CLIENT_RULE, 'begins or ends to be asked for with a restart only')
-  named(() => new XksTls(material))
-  return () => tls.reload(material)
+  return named(() => tls.prepare(material))
 }
 
-function readCertificates(file: string, option: string): Buffer {
+function readPublicFile(file: string, option: string): Buffer {
   try {
     return readFileSync(file)
   } catch (error) {

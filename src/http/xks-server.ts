@@ -27,7 +27,7 @@ const STALL_MS = 12_000
 /** The server of the XKS face: HTTP/1.1 alone (XKS T-02), every answer JSON (XKS X-14), over TLS unless a front ends that. */
 export function createXksServer(handle: RequestListener, parts: XksServerParts): Server {
   const { clock, tls, requestTimeoutMs, maxConnections } = parts
-  const server = createFaceServer(handle, {
+  const server = createFaceServer(tls?.front(handle) ?? handle, {
     clock,
     dialect: XKS_DIALECT,
     keepAliveTimeoutMs: parts.keepAliveTimeoutMs ?? KEEP_ALIVE_MS,

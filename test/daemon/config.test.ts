@@ -189,8 +189,13 @@ describe('config', () => {
       const written = '{caFile: /ca, subjectNames: [mine], kmsRegions: [eu-west-1]}'
       expect(xks(`  clientCertificates: ${written}\n`).clientCertificates).deep.equal({
         caFile: '/ca',
+        crlFiles: [],
         subjectNames: ['mine', 'cks.kms.eu-west-1.amazonaws.com'],
       })
+      const listed = '{caFile: /ca, crlFiles: [/a.crl, /b.pem], subjectNames: [mine]}'
+      expect(xks(`  clientCertificates: ${listed}\n`).clientCertificates)
+        .property('crlFiles')
+        .deep.equal(['/a.crl', '/b.pem'])
       const nameless = `xks:\n${TLS}  clientCertificates: {caFile: /ca}\n`
       expect(refusal(nameless)).include('3:3 xks.clientCertificates: needs subjectNames')
       const plain = 'xks: {plainHttp: true, clientCertificates: {caFile: /c, subjectNames: [a]}}\n'

@@ -9,6 +9,7 @@ import type { Installation } from '../../src/daemon/installation.ts'
 import { addXksCredential } from '../../src/daemon/xks-credential.ts'
 import {
   assertFresh,
+  assertListsCurrent,
   assertName,
   assertNames,
   assertPort,
@@ -30,11 +31,15 @@ const HOST = 'xks.example.com'
 describe('xks doctor', () => {
   const directory = temporaryDirectory()
   const caFile = join(directory, 'ca.pem')
+  const crlFile = join(directory, 'crl')
+  const trustedCasFile = join(directory, 'trusted-cas')
   let authority: TestAuthority
 
   before(async () => {
     authority = await TestAuthority.create()
     writeFileSync(caFile, authority.cert)
+    const { fingerprint256 } = new X509Certificate(authority.cert)
+    writeFileSync(trustedCasFile, `${fingerprint256.replaceAll(':', '')} ours\n`)
   })
 
   const issued = async (options: IssueOptions): Promise<X509Certificate> =>
@@ -104,13 +109,28 @@ describe('xks doctor', () => {
     expect(() => assertFresh(certificate, now - 2 * DAY_MS)).throw('valid from')
   })
 
+  it('AT-H13: tells of CRLs that are out of date', async () => {
+    const tomorrow = new Date(Date.now() + DAY_MS)
+    const brief = new Date(Date.now() + DAY_MS / 2)
+    const lists = [
+      await authority.revoke({ nextUpdate: tomorrow }),
+      await authority.revoke({ nextUpdate: brief }),
+    ]
+    writeFileSync(crlFile, lists.join(''))
+    expect(assertListsCurrent([crlFile], Date.now())).equal('good for 11 hours')
+    const late = tomorrow.getTime() - 1000
+    expect(() => assertListsCurrent([crlFile], late)).throw(`${crlFile} is out of date`)
+    writeFileSync(crlFile, await authority.revoke({ nextUpdate: undefined }))
+    expect(assertListsCurrent([crlFile], late)).equal('no next update is promised')
+  })
+
   describe('on a proxy', () => {
     const credential = referenceCredential()
 
     /** The checks on the reference proxy, by name. */
     async function checks(
       options: ReferenceOptions = {},
-      { signs = credential, withCa = true } = {},
+      { signs = credential, withCa = true, withList = true, crlFiles = [] as string[] } = {},
     ): Promise<Map<string, Check>> {
       const seal = new HostSeal(randomBytes(32))
       const storage = await openStorage({ path: join(directory, `${Math.random()}.db`) })
@@ -130,8 +150,13 @@ describe('xks doctor', () => {
         const secret = new Sensitive(secretAccessKey)
         await addXksCredential({ storage, seal }, 'p', { accessKeyId, secretAccessKey: secret })
         const logger = { error: () => undefined }
-        const installation = { storage, seal, logger } as unknown as Installation
-        const wish = { store: 'p', url: proxy.url.origin, ...(withCa && { caFile }) }
+        const config = { xks: { clientCertificates: { crlFiles } } }
+        const installation = { storage, seal, logger, config } as unknown as Installation
+        const wish = {
+          ...{ store: 'p', url: proxy.url.origin },
+          ...(withCa && { caFile }),
+          ...(withList && { trustedCasFile }),
+        }
         const found = await checkXks(installation, wish)
         return new Map(found.map((it) => [it.name, it]))
       } finally {
@@ -167,9 +192,31 @@ describe('xks doctor', () => {
         'name',
         'port',
         'certificate chain',
+        'certificate authority',
         'certificate expiry',
         'health',
       ])
+      expect(found.get('certificate authority')?.detail).include('CN=hsm-bridge test CA was not')
+    })
+
+    it('XKS T-05: compares the CA with AWS’s list, whoever is trusted here, and says what comes of it', async () => {
+      const ours = (await checks()).get('certificate authority')
+      const named = 'CN=hsm-bridge test CA is one of the 1 that AWS KMS trusts'
+      expect(ours).deep.include({ passed: true, detail: named })
+      const shipped = await checks({}, { withList: false })
+      expect(shipped.get('certificate chain')).include({ passed: true })
+      const refused = shipped.get('certificate authority')
+      expect(refused?.detail).include('130 CAs does not have CN=hsm-bridge test CA')
+      expect(refused?.nextStep)
+        .include('XksProxyUriUnreachableException')
+        .include('--trusted-cas-file')
+    })
+
+    it('AT-H13: looks at the CRLs for clients, where there are any, before they lock everybody out', async () => {
+      expect((await checks()).has('client CRLs')).equal(false)
+      writeFileSync(crlFile, await authority.revoke())
+      const found = await checks({}, { crlFiles: [crlFile] })
+      expect(found.get('client CRLs')).deep.include({ passed: true, detail: 'good for 23 hours' })
     })
 
     it('sees that it is too slow for AWS KMS, refuses a signature, or has no token that works', async () => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -13,7 +13,8 @@ import { temporaryDirectory } from './temporary-directory.ts'
 describe('the files of the XKS face', () => {
   const directory = temporaryDirectory()
   const tls = { certFile: join(directory, 'crt'), keyFile: join(directory, 'key') }
-  const clients = { caFile: join(directory, 'ca'), subjectNames: ['client'] }
+  const crlFile = join(directory, 'crl')
+  const clients = { caFile: join(directory, 'ca'), crlFiles: [crlFile], subjectNames: ['client'] }
   const config: XksConfig = {
     listen: { host: '127.0.0.1', port: 0 },
     tls,
@@ -35,6 +36,7 @@ describe('the files of the XKS face', () => {
     writeFileSync(tls.certFile, cert)
     writeFileSync(tls.keyFile, key, { mode: 0o600 })
     writeFileSync(clients.caFile, authority.cert)
+    writeFileSync(crlFile, await authority.revoke())
   }
 
   it('are none for plain HTTP', () => {
@@ -46,6 +48,7 @@ describe('the files of the XKS face', () => {
     [tls.certFile, config, 'xks.tls.certFile'],
     [tls.keyFile, config, 'xks.tls.keyFile'],
     [clients.caFile, { ...config, clientCertificates: clients }, 'xks.clientCertificates.caFile'],
+    [crlFile, { ...config, clientCertificates: clients }, 'xks.clientCertificates.crlFiles'],
   ]
   for (const [file, which, option] of BROKEN)
     it(`are refused by the option when ${option} is none`, () => {
@@ -62,6 +65,21 @@ describe('the files of the XKS face', () => {
       ConfigError,
       'xks.tls.certFile: cannot read /none (ENOENT)',
     )
+  })
+
+  it('AT-H13: of which a CRL may be out of date at the start, and at no reload', async () => {
+    const asking = { ...config, clientCertificates: clients }
+    const face = openXksTls(asking) ?? expect.fail('no TLS')
+    prepareXksTls(face, asking, asking)()
+    const [thisUpdate, nextUpdate] = [new Date(Date.now() - 9e6), new Date(Date.now() - 8e6)]
+    writeFileSync(crlFile, await authority.revoke({ thisUpdate, nextUpdate }))
+    expect(() => prepareXksTls(face, asking, asking)).throw(
+      ConfigError,
+      `xks.clientCertificates.crlFiles: holds a CRL that is out of date; the next one was due ${nextUpdate.toISOString().slice(0, 19)}`,
+    )
+    expect(openXksTls(asking)).not.equal(undefined)
+    rmSync(crlFile)
+    expect(() => openXksTls(asking)).throw(ConfigError, `cannot read ${crlFile} (ENOENT)`)
   })
 
   it('XKS Z-06: are used again only when all of them are good', async () => {

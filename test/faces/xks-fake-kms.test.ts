@@ -1,6 +1,7 @@
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { X509Certificate } from 'node:crypto'
 import { FakeKms, type FakeKmsOptions } from '../support/fake-kms.ts'
 import { KmsException } from '../support/fake-kms-exception.ts'
 import { PREFIX, STORE, XksDaemonUnderTest } from '../support/xks-daemon.ts'
@@ -181,9 +182,11 @@ describe('the XKS face of a daemon before AWS KMS', () => {
   async function failedChecks(): Promise<string[]> {
     const caFile = join(xks.daemon.directory, 'ca.pem')
     writeFileSync(caFile, xks.authority.cert)
+    const trustedCasFile = join(xks.daemon.directory, 'trusted-cas')
+    writeFileSync(trustedCasFile, `SHA256: ${fingerprintOf(xks.authority.cert)}\n`)
     const checks = await xks.administer<readonly { name: string; passed: boolean }[]>(
       'xks doctor',
-      { store: STORE, url: xks.url.origin, caFile },
+      { store: STORE, url: xks.url.origin, caFile, trustedCasFile },
     )
     return checks.filter(({ passed }) => !passed).map(({ name }) => name)
   }
@@ -202,6 +205,10 @@ describe('the XKS face of a daemon before AWS KMS', () => {
     }
   }
 })
+
+function fingerprintOf(pem: string): string {
+  return new X509Certificate(pem).fingerprint256
+}
 
 function credentialOf({ XksProxyAuthenticationCredential: it }: ConfigFile) {
   return { accessKeyId: it.AccessKeyId, secretAccessKey: it.RawSecretAccessKey }

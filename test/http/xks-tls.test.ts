@@ -1,22 +1,23 @@
+import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { connect as connectPlain } from 'node:net'
 import { text as readText } from 'node:stream/consumers'
 import { setTimeout as pause } from 'node:timers/promises'
-import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
+import type { ConnectionOptions } from 'node:tls'
+import { promisify } from 'node:util'
 import { expect } from 'chai'
-import {
-  kmsSubjectName,
-  type TlsMaterial,
-  TlsMaterialError,
-  XksTls,
-} from '../../src/http/xks-tls.ts'
+import { type TlsMaterial, TlsMaterialError } from '../../src/http/tls-material.ts'
+import { kmsSubjectName, XksTls } from '../../src/http/xks-tls.ts'
 import {
   type IssuedCertificate,
   type IssueOptions,
+  selfSignedCertificate,
   TestAuthority,
 } from '../support/certificates.ts'
-import { readAnswer, targetOf, XksFaceUnderTest } from './xks-face-under-test.ts'
+import { readAnswer, targetOf, type XksFaceUnderTest } from './xks-face-under-test.ts'
+import { XksTlsUnderTest } from './xks-tls-under-test.ts'
 
+const execute = promisify(execFile)
 const KMS_NAME = kmsSubjectName('eu-west-1')
 const SUITES = [
   'TLS_AES_256_GCM_SHA384',
@@ -25,15 +26,21 @@ const SUITES = [
   'ECDHE-ECDSA-AES256-GCM-SHA384',
 ] as const
 
+/** What offers this suite and nothing else. */
+function offer(suite: (typeof SUITES)[number]) {
+  const version = suite.startsWith('TLS_') ? 'TLSv1.3' : 'TLSv1.2'
+  return { ciphers: suite, minVersion: version, maxVersion: version } as const
+}
+
 describe('TLS of the XKS face', () => {
   let authority: TestAuthority
   let stranger: TestAuthority
   let ec: IssuedCertificate
   let rsa: IssuedCertificate
   let client: IssuedCertificate
-  const open: { face: XksFaceUnderTest; sockets: TLSSocket[] }[] = []
-  const warnings: Readonly<Record<string, unknown>>[] = []
-  const logger = { warn: (message: string, facts: object) => warnings.push({ message, ...facts }) }
+  let rsaClient: IssuedCertificate
+  const faces = new XksTlsUnderTest()
+  const { warnings } = faces
 
   before(async () => {
     authority = await TestAuthority.create()
@@ -41,14 +48,9 @@ describe('TLS of the XKS face', () => {
     ec = await authority.issue()
     rsa = await authority.issue({ keyType: 'RSA' })
     client = await authority.issue({ names: [KMS_NAME], purpose: 'client' })
+    rsaClient = await authority.issue({ names: [KMS_NAME], purpose: 'client', keyType: 'RSA' })
   })
-  afterEach(async () => {
-    warnings.length = 0
-    for (const { face, sockets } of open.splice(0)) {
-      for (const socket of sockets) socket.destroy()
-      await face.stop()
-    }
-  })
+  afterEach(() => faces.stop())
 
   const mutual = (
     subjectNames: readonly string[] = [KMS_NAME],
@@ -58,50 +60,12 @@ describe('TLS of the XKS face', () => {
     clients: { ca, subjectNames },
   })
 
-  async function start(material: TlsMaterial, options: { handshakeTimeoutMs?: number } = {}) {
-    const tls = new XksTls(material, { logger, ...options })
-    const face = await new XksFaceUnderTest({}, { tls }).start()
-    open.push({ face, sockets: [] })
-    return { tls, face }
-  }
-
-  /** Connects, calls once, and tells what it saw; rejects when the connection does. */
-  async function visit(face: XksFaceUnderTest, options: ConnectionOptions = {}) {
-    const socket = connect({
-      port: face.port,
-      host: '127.0.0.1',
-      servername: 'localhost',
-      ca: authority.cert,
-      ALPNProtocols: ['http/1.1'],
-      ...options,
-    })
-    open.find((one) => one.face === face)?.sockets.push(socket)
-    let session: Buffer | undefined
-    socket.on('session', (given: Buffer) => {
-      session = given
-    })
-    await once(socket, 'secureConnect')
-    socket.write(face.sign(targetOf('health')))
-    const { status } = await readAnswer(socket)
-    expect(status, 'the connection closed without an answer').not.to.satisfy(Number.isNaN)
-    await pause(5) // tickets come behind
-    return {
-      status,
-      suite: socket.getCipher().standardName,
-      protocol: socket.getProtocol(),
-      alpn: socket.alpnProtocol,
-      fingerprint: socket.getPeerCertificate().fingerprint256,
-      reused: socket.isSessionReused(),
-      session,
-      socket,
-    }
-  }
-
-  async function assertRefused(face: XksFaceUnderTest, options: ConnectionOptions): Promise<void> {
-    const seen = await visit(face, options).catch((error: unknown) => error)
-    expect(seen).to.be.instanceOf(Error)
-    expect(face.requests).to.deep.equal([])
-  }
+  const start = (material: TlsMaterial, options: { handshakeTimeoutMs?: number } = {}) =>
+    faces.start(material, options)
+  const visit = (face: XksFaceUnderTest, options: ConnectionOptions = {}) =>
+    faces.visit(face, { ca: authority.cert, ...options })
+  const assertRefused = (face: XksFaceUnderTest, options: ConnectionOptions) =>
+    faces.assertRefused(face, { ca: authority.cert, ...options })
 
   describe('suites', () => {
     const OFFERS = [
@@ -113,17 +77,50 @@ describe('TLS of the XKS face', () => {
       ['ECDHE-RSA-AES256-GCM-SHA384', 'RSA'],
     ] as const
     for (const [suite, keyType] of OFFERS) {
-      it(`XKS T-03: ${suite} with an ${keyType} key`, async () => {
-        const { face } = await start(keyType === 'EC' ? ec : rsa)
-        const isThree = suite.startsWith('TLS_')
-        const version = isThree ? 'TLSv1.3' : 'TLSv1.2'
-        const seen = await visit(face, { ciphers: suite, minVersion: version, maxVersion: version })
-        expect(seen).to.include({ status: 200, protocol: version })
-        expect(seen.suite.replace('_WITH', '')).to.contain(
-          isThree ? suite : suite.replaceAll('-', '_').replace('AES256', 'AES_256'),
-        )
-      })
+      for (const asks of [false, true])
+        it(`XKS T-03: ${suite} with an ${keyType} key${asks ? ', and a client certificate, EC or RSA' : ''}`, async () => {
+          const { face } = await start({ ...(asks && mutual()), ...(keyType === 'EC' ? ec : rsa) })
+          for (const own of asks ? [client, rsaClient] : [{}]) {
+            const seen = await visit(face, { ...own, ...offer(suite) })
+            expect(seen).to.include({ status: 200, protocol: offer(suite).minVersion })
+            expect(seen.suite.replace('_WITH', '')).to.contain(
+              suite.startsWith('TLS_')
+                ? suite
+                : suite.replaceAll('-', '_').replace('AES256', 'AES_256'),
+            )
+          }
+          if (asks) await assertRefused(face, offer(suite))
+        })
     }
+
+    it('XKS T-03: of TLS 1.2 the suite of the other kind of key finds no handshake', async () => {
+      for (const [material, suite] of [
+        [ec, 'ECDHE-RSA-AES256-GCM-SHA384'],
+        [rsa, 'ECDHE-ECDSA-AES256-GCM-SHA384'],
+      ] as const)
+        for (const own of [{}, client]) {
+          const { face } = await start({ ...mutual(), ...material })
+          await assertRefused(face, { ...own, ...offer(suite) })
+        }
+    })
+
+    it('AT-H10: RC4, NULL, export, 3DES, CBC, DHE and AES-128, which this OpenSSL may not even know', async () => {
+      const { face } = await start(rsa)
+      const weak = [1, 2, 3, 4, 5, 6, 8, 0xa, 0x14, 0x2f, 0x33, 0x35, 0x39, 0x3c, 0x3d, 0x67, 0x6b]
+      const more = [0x9c, 0x9d, 0x9e, 0x9f, 0xc011, 0xc012, 0xc013, 0xc014, 0xc027, 0xc028, 0xc02f]
+      expect(await answerToHello(face.port, [...weak, ...more])).to.include({
+        alert: 'handshake_failure',
+      })
+    })
+
+    it('AT-H10: takes no compression from whoever offers it', async () => {
+      const { face } = await start(rsa)
+      const ecdheRsa = 0xc030
+      expect(await answerToHello(face.port, [ecdheRsa], [1, 0])).to.deep.equal({
+        suite: ecdheRsa,
+        compression: 0,
+      })
+    })
 
     it('XKS T-03: no other suite of this OpenSSL', async () => {
       const { getCiphers } = await import('node:tls')
@@ -224,6 +221,17 @@ describe('TLS of the XKS face', () => {
         expect((await visit(face, { ...versions, session: kept })).reused).to.equal(false)
       })
     }
+
+    it('AT-H11: offers no early data', async () => {
+      const { face } = await start(ec)
+      const args = ['s_client', '-tls1_3', '-ign_eof', '-connect', `127.0.0.1:${face.port}`]
+      const seen = execute('openssl', args)
+      seen.child.stdin?.end('GET / HTTP/1.1\r\n\r\n')
+      const { stdout } = await seen
+      expect(stdout).to.contain('Post-Handshake New Session Ticket arrived')
+      expect(stdout).to.match(/Max Early Data: 0$/m)
+      expect(stdout).not.to.match(/Max Early Data: [^0]/)
+    })
   })
 
   describe('keys', () => {
@@ -280,8 +288,11 @@ describe('TLS of the XKS face', () => {
       it(`XKS T-10: ${isTaken ? 'takes' : 'refuses'} ${what}`, async () => {
         const { face } = await start(mutual())
         const { cert, key } = await authority.issue(options)
-        if (isTaken) expect((await visit(face, { cert, key })).status).to.equal(200)
-        else await assertRefused(face, { cert, key })
+        for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+          const own = { cert, key, minVersion: version, maxVersion: version }
+          if (isTaken) expect((await visit(face, own)).status, version).to.equal(200)
+          else await assertRefused(face, own)
+        }
       })
     }
 
@@ -289,6 +300,13 @@ describe('TLS of the XKS face', () => {
       it(`XKS T-10: refuses no certificate over ${maxVersion}`, async () => {
         const { face } = await start(mutual())
         await assertRefused(face, { maxVersion })
+      })
+
+      it(`XKS T-10: refuses the right name in a certificate that signed itself over ${maxVersion}`, async () => {
+        const { face } = await start(mutual())
+        const { cert, key } = await selfSignedCertificate(KMS_NAME)
+        await assertRefused(face, { cert, key, maxVersion })
+        expect(warnings[0]).to.include({ reason: 'DEPTH_ZERO_SELF_SIGNED_CERT' })
       })
 
       it(`XKS T-10: refuses the right name of another CA over ${maxVersion}`, async () => {
@@ -343,7 +361,7 @@ describe('TLS of the XKS face', () => {
     it('shows the new certificate to new connections and leaves the old ones alone', async () => {
       const { tls, face } = await start(ec)
       const before = await visit(face)
-      tls.reload(rsa)
+      tls.prepare(rsa)()
       const after = await visit(face)
       expect(after.fingerprint).not.to.equal(before.fingerprint)
       before.socket.write(face.sign(targetOf('health')))
@@ -352,7 +370,7 @@ describe('TLS of the XKS face', () => {
 
     it('keeps the suites, the protocols and the clients’ rule', async () => {
       const { tls, face } = await start(mutual())
-      tls.reload({ ...mutual(), ...rsa })
+      tls.prepare({ ...mutual(), ...rsa })()
       const { cert, key } = client
       expect((await visit(face, { cert, key })).status).to.equal(200)
       face.requests.length = 0
@@ -371,28 +389,33 @@ describe('TLS of the XKS face', () => {
         mutual([]),
         ec, // without the rule: that takes a restart
       ]) {
-        expect(() => tls.reload(bad)).to.throw(TlsMaterialError)
+        expect(() => tls.prepare(bad)).to.throw(TlsMaterialError)
         expect((await visit(face, client)).fingerprint).to.equal(before.fingerprint)
       }
     })
 
-    it('AT-H12: a client of the former CA is refused, also with a session from before', async () => {
-      for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
-        const { tls, face } = await start(mutual())
-        const versions = { minVersion: version, maxVersion: version }
-        const { socket, session } = await visit(face, { ...client, ...versions })
-        const kept = session ?? socket.getSession()
-        tls.reload(mutual([KMS_NAME], stranger.cert))
-        face.requests.length = 0
-        await assertRefused(face, { ...client, ...versions, session: kept })
-        const other = await stranger.issue({ names: [KMS_NAME] })
-        expect((await visit(face, { ...other, ...versions })).status).to.equal(200)
-      }
-    })
+    for (const [what, next] of [
+      ['of the former CA', () => mutual([KMS_NAME], stranger.cert)],
+      ['of a former name', () => mutual(['other'])],
+    ] as const)
+      it(`AT-H12: a client ${what} is refused, also with a session from before`, async () => {
+        for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+          const { tls, face } = await start(mutual())
+          const versions = { minVersion: version, maxVersion: version }
+          const { socket, session } = await visit(face, { ...client, ...versions })
+          const kept = session ?? socket.getSession()
+          tls.prepare(next())()
+          await assertRefused(face, { ...client, ...versions, session: kept })
+          const [authorityNow, names] =
+            what === 'of the former CA' ? [stranger, [KMS_NAME]] : [authority, ['other']]
+          const other = await authorityNow.issue({ names })
+          expect((await visit(face, { ...other, ...versions })).status).to.equal(200)
+        }
+      })
 
     it('XKS T-09: a name that was taken off is refused, and a new one taken', async () => {
       const { tls, face } = await start(mutual())
-      tls.reload(mutual(['other']))
+      tls.prepare(mutual(['other']))()
       await assertRefused(face, client)
       const other = await authority.issue({ names: ['other'] })
       expect((await visit(face, other)).status).to.equal(200)
@@ -413,7 +436,7 @@ describe('TLS of the XKS face', () => {
       }
       const callers = [caller(), caller(), caller()]
       for (let i = 0; i < 50; i++) {
-        tls.reload(i % 2 ? ec : rsa)
+        tls.prepare(i % 2 ? ec : rsa)()
         await pause(5)
       }
       done = true
@@ -422,3 +445,48 @@ describe('TLS of the XKS face', () => {
     })
   })
 })
+
+/** What a server says to a ClientHello of TLS 1.2 that is written by hand: it offers what no OpenSSL of today offers. */
+async function answerToHello(port: number, suites: readonly number[], compressions = [0]) {
+  const socket = connectPlain(port, '127.0.0.1').on('error', () => undefined)
+  socket.write(clientHello(suites, compressions))
+  const [record] = (await once(socket, 'data')) as [Buffer]
+  socket.destroy()
+  if (record[0] === ALERT) return { alert: ALERTS.get(record[6] ?? 0) }
+  const sessionIdBytes = record[43] ?? 0 // behind record, handshake, version and random
+  const at = 44 + sessionIdBytes
+  return { suite: record.readUInt16BE(at), compression: record[at + 2] }
+}
+
+const ALERT = 21
+const ALERTS = new Map([
+  [40, 'handshake_failure'],
+  [50, 'decode_error'],
+  [70, 'protocol_version'],
+])
+
+function clientHello(suites: readonly number[], compressions: readonly number[]): Buffer {
+  const groups = extension(10, sized(2, Buffer.from([0, 23, 0, 24]))) // P-256 and P-384
+  const formats = extension(11, sized(1, Buffer.from([0])))
+  const signatures = extension(13, sized(2, Buffer.from([4, 1, 4, 3, 8, 4]))) // of SHA-256
+  const hello = Buffer.concat([
+    Buffer.from([3, 3]), // TLS 1.2
+    Buffer.alloc(32, 7),
+    sized(1, Buffer.alloc(0)),
+    sized(2, Buffer.from(suites.flatMap((suite) => [suite >> 8, suite & 0xff]))),
+    sized(1, Buffer.from(compressions)),
+    sized(2, Buffer.concat([groups, formats, signatures])),
+  ])
+  const handshake = Buffer.concat([Buffer.from([1]), sized(3, hello)])
+  return Buffer.concat([Buffer.from([22, 3, 1]), sized(2, handshake)])
+}
+
+function extension(type: number, content: Buffer): Buffer {
+  return Buffer.concat([Buffer.from([0, type]), sized(2, content)])
+}
+
+function sized(lengthBytes: number, content: Buffer): Buffer {
+  const length = Buffer.alloc(lengthBytes)
+  length.writeUIntBE(content.length, 0, lengthBytes)
+  return Buffer.concat([length, content])
+}

@@ -10,7 +10,9 @@ import {
   KeyUsagesExtension,
   SubjectAlternativeNameExtension,
   SubjectKeyIdentifierExtension,
+  X509Certificate,
   X509CertificateGenerator,
+  X509CrlGenerator,
 } from '@peculiar/x509'
 
 const DAY_MS = 86_400_000
@@ -18,15 +20,33 @@ const SERVER_AUTH = '1.3.6.1.5.5.7.3.1'
 const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2'
 const PURPOSES = { server: [SERVER_AUTH], client: [CLIENT_AUTH], both: [SERVER_AUTH, CLIENT_AUTH] }
 
-export interface IssueOptions {
+interface Lifetime {
+  readonly notBefore?: Date
+  readonly notAfter?: Date
+}
+
+export interface IssueOptions extends Lifetime {
   /** The common names of the subject, in order. */
   readonly names?: readonly string[]
   /** DNS names, 127.0.0.1 goes without saying. */
   readonly dnsNames?: readonly string[]
   readonly purpose?: keyof typeof PURPOSES | 'any'
   readonly keyType?: 'EC' | 'RSA'
-  readonly notBefore?: Date
-  readonly notAfter?: Date
+  /** Whether it tells by which key of its CA it is signed; by name it always does. */
+  readonly namesKey?: boolean
+}
+
+interface CertifyOptions extends Lifetime {
+  /** Whether the certificate says that it may certify others. */
+  readonly isAuthority?: boolean
+}
+
+export interface RevocationOptions {
+  /** PEM of what is taken back. */
+  readonly revoked?: readonly string[]
+  readonly thisUpdate?: Date
+  /** Undefined: none is promised. */
+  readonly nextUpdate?: Date | undefined
 }
 
 /** A certificate with its key, as PEM. */
@@ -54,37 +74,35 @@ export class TestAuthority {
   static async create(commonName = 'hsm-bridge test CA'): Promise<TestAuthority> {
     const keys = await makeKeys('EC')
     const name: JsonName = [{ CN: [commonName] }]
-    const certificate = await X509CertificateGenerator.createSelfSigned({
-      ...lifetime({}),
-      serialNumber: serialNumber(),
-      name,
-      keys,
-      signingAlgorithm: SIGNING,
-      extensions: await authorityExtensions(keys),
-    })
+    const certificate = await selfSigned(keys, name)
     return new TestAuthority(keys, name, certificate.toString('pem'))
   }
 
   /** An intermediate CA below this one. */
-  async subordinate(commonName: string): Promise<TestAuthority> {
-    const keys = await makeKeys('EC')
-    const name: JsonName = [{ CN: [commonName] }]
+  async subordinate(commonName: string, options: Lifetime = {}): Promise<TestAuthority> {
+    return await this.certify(await TestAuthority.create(commonName), options)
+  }
+
+  /** Another CA, with a certificate that this one signed. */
+  async certify(other: TestAuthority, options: CertifyOptions = {}): Promise<TestAuthority> {
+    const keys = other.#keys
+    const name = other.#name
     const certificate = await X509CertificateGenerator.create({
-      ...lifetime({}),
+      ...lifetime(options),
       serialNumber: serialNumber(),
       subject: name,
       issuer: this.#name,
       publicKey: keys.publicKey,
       signingKey: this.#keys.privateKey,
       signingAlgorithm: SIGNING,
-      extensions: await authorityExtensions(keys),
+      extensions: options.isAuthority === false ? [] : await authorityExtensions(keys),
     })
     return new TestAuthority(keys, name, certificate.toString('pem'))
   }
 
   async issue(options: IssueOptions = {}): Promise<IssuedCertificate> {
     const { names = ['localhost'], dnsNames = ['localhost'] } = options
-    const { purpose = 'both', keyType = 'EC' } = options
+    const { purpose = 'both', keyType = 'EC', namesKey = true } = options
     const keys = await makeKeys(keyType)
     const certificate = await X509CertificateGenerator.create({
       ...lifetime(options),
@@ -95,7 +113,7 @@ export class TestAuthority {
       signingKey: this.#keys.privateKey,
       signingAlgorithm: SIGNING,
       extensions: [
-        await AuthorityKeyIdentifierExtension.create(this.#keys.publicKey),
+        ...(namesKey ? [await AuthorityKeyIdentifierExtension.create(this.#keys.publicKey)] : []),
         new SubjectAlternativeNameExtension([
           ...dnsNames.map((value) => ({ type: 'dns', value }) as const),
           { type: 'ip', value: '127.0.0.1' },
@@ -105,19 +123,63 @@ export class TestAuthority {
     })
     return { cert: certificate.toString('pem'), ...(await pemsOf(keys)) }
   }
+
+  /** A CRL, as PEM; for a day unless said otherwise. */
+  async revoke(options: RevocationOptions = {}): Promise<string> {
+    const { revoked = [] } = options
+    const nextUpdate = 'nextUpdate' in options ? options.nextUpdate : lifetime({}).notAfter
+    const crl = await X509CrlGenerator.create({
+      issuer: this.#name,
+      signingKey: this.#keys.privateKey,
+      signingAlgorithm: SIGNING,
+      thisUpdate: options.thisUpdate ?? lifetime({}).notBefore,
+      ...(nextUpdate && { nextUpdate }),
+      entries: revoked.map((pem) => ({ serialNumber: new X509Certificate(pem).serialNumber })),
+    })
+    // RFC 7468 §6 calls it so; the package does not.
+    return crl.toString('pem').replaceAll(/(BEGIN|END) CRL/g, '$1 X509 CRL')
+  }
+
+  /** A certificate of this CA's key and name once more: the CA renewed. */
+  async renewed(): Promise<string> {
+    return (await selfSigned(this.#keys, this.#name)).toString('pem')
+  }
+}
+
+/** What somebody says of himself: no CA has a part in it. */
+export async function selfSignedCertificate(commonName: string): Promise<IssuedCertificate> {
+  const keys = await makeKeys('EC')
+  const purposes = [new ExtendedKeyUsageExtension(PURPOSES.both)]
+  const certificate = await selfSigned(keys, [{ CN: [commonName] }], purposes)
+  return { cert: certificate.toString('pem'), ...(await pemsOf(keys)) }
 }
 
 const SIGNING = { name: 'ECDSA', hash: 'SHA-256' }
 
+async function selfSigned(
+  keys: CryptoKeyPair,
+  name: JsonName,
+  extensions?: Extension[],
+): Promise<X509Certificate> {
+  return await X509CertificateGenerator.createSelfSigned({
+    ...lifetime({}),
+    serialNumber: serialNumber(),
+    name,
+    keys,
+    signingAlgorithm: SIGNING,
+    extensions: extensions ?? (await authorityExtensions(keys)),
+  })
+}
+
 async function authorityExtensions(keys: CryptoKeyPair): Promise<Extension[]> {
   return [
     new BasicConstraintsExtension(true, undefined, true),
-    new KeyUsagesExtension(KeyUsageFlags.keyCertSign, true),
+    new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
     await SubjectKeyIdentifierExtension.create(keys.publicKey),
   ]
 }
 
-function lifetime({ notBefore, notAfter }: IssueOptions): { notBefore: Date; notAfter: Date } {
+function lifetime({ notBefore, notAfter }: Lifetime): Required<Lifetime> {
   return {
     notBefore: notBefore ?? new Date(Date.now() - DAY_MS),
     notAfter: notAfter ?? new Date(Date.now() + DAY_MS),

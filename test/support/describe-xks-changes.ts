@@ -31,7 +31,13 @@ export function describeXksChanges({ credentials, certificates, materials }: Xks
 
     before(async function () {
       this.timeout(60_000)
-      bridge = await XksDaemonUnderTest.start({ profile: PATIENT })
+      const clientCertificates = { subjectNames: ['kms', 'other'] }
+      bridge = await XksDaemonUnderTest.start({
+        profile: PATIENT,
+        clientCertificates,
+        withCrl: true,
+      })
+      bridge.client = await bridge.authority.issue({ names: ['kms'], purpose: 'client' })
       await bridge.createKey(KEY)
       await bridge.daemon.whole()
     })
@@ -83,6 +89,25 @@ export function describeXksChanges({ credentials, certificates, materials }: Xks
         expect(await certificateOf(bridge.endpoint())).not.equal(before)
         expect(await outcomeOf(onNewConnection(bridge).encrypt(KEY, Buffer.from('x')))).equal('ok')
       }
+      await noticedNothing()
+    })
+
+    it(`AT-H12, AT-H13: ${certificates} reloads that each take another client out cost no request and no connection`, async function () {
+      this.timeout(30_000 + certificates * 1000)
+      const client = await bridge.authority.issue({ names: ['other'], purpose: 'client' })
+      const lists = [[client.cert], []].map((revoked) => bridge.authority.revoke({ revoked }))
+      const [without = '', everybody = ''] = await Promise.all(lists)
+      const agent = new Agent({ keepAlive: true, maxCachedSessions: 0 })
+      const other = new XksClient({ ...bridge.endpoint(), client }, agent)
+      for (let i = 0; i < certificates; i += 1) {
+        expect(await other.health()).equal('ACTIVE')
+        writeFileSync(bridge.crlFile, without)
+        await bridge.administer('reload', {})
+        expect(await other.health().catch(() => 'refused')).equal('refused')
+        writeFileSync(bridge.crlFile, everybody)
+        await bridge.administer('reload', {})
+      }
+      agent.destroy()
       await noticedNothing()
     })
 
@@ -160,12 +185,14 @@ function onNewConnection(bridge: XksDaemonUnderTest): XksClient {
   return new XksClient(bridge.endpoint(), new Agent({ maxCachedSessions: 0 }))
 }
 
-function brokenFiles({ certFile, keyFile, daemon: { configPath } }: XksDaemonUnderTest) {
+function brokenFiles({ certFile, keyFile, crlFile, daemon }: XksDaemonUnderTest) {
+  const { configPath } = daemon
   const config = readFileSync(configPath, 'utf8')
   const pem = readFileSync(certFile, 'utf8')
   return [
     { file: certFile, text: pem.slice(0, pem.length / 2), complaint: /xks\.tls\.certFile/ },
     { file: keyFile, text: 'no key', complaint: /xks\.tls\.keyFile/ },
+    { file: crlFile, text: pem, complaint: /xks\.clientCertificates\.crlFiles/ },
     { file: configPath, text: `${config}\nxks: [`, complaint: /config\.yaml:\d+:\d+/ },
     { file: configPath, text: config.replace('/prefix', 'prefix/'), complaint: /uriPathPrefix/ },
   ]

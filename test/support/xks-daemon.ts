@@ -14,6 +14,8 @@ export const PREFIX = '/prefix'
 export const OTHER_STORE = 'other'
 export const OTHER_PREFIX = '/stores/other'
 
+const CRL_FILE = 'client.crl'
+
 export interface XksDaemonOptions extends DaemonOptions {
   /** Members on top of our section `xks`. */
   readonly xks?: Readonly<Record<string, unknown>>
@@ -23,6 +25,8 @@ export interface XksDaemonOptions extends DaemonOptions {
   readonly plainHttp?: boolean
   /** Mutual TLS for clients of `authority`: `subjectNames` or `kmsRegions`. */
   readonly clientCertificates?: Readonly<Record<string, readonly string[]>>
+  /** Whether client certificates can be taken back by the CRL in `crlFile`. */
+  readonly withCrl?: boolean
   /** Whether there is a second store, at `OTHER_PREFIX`. */
   readonly otherStore?: boolean
 }
@@ -45,6 +49,8 @@ export class XksDaemonUnderTest {
   readonly authority: TestAuthority
   readonly certFile: string
   readonly keyFile: string
+  /** What `endpoint()` shows to a daemon that asks for client certificates. */
+  client: XksEndpoint['client']
   readonly #keyType: 'EC' | 'RSA'
   #credential: { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined
   #files = 0
@@ -66,19 +72,25 @@ export class XksDaemonUnderTest {
   static async prepare(options: XksDaemonOptions = {}): Promise<XksDaemonUnderTest> {
     const authority = await TestAuthority.create()
     const { xks, keyType = 'EC', plainHttp = false, clientCertificates, ...daemonOptions } = options
+    const crl = await authority.revoke()
     const daemon = await DaemonUnderTest.prepare({
       ...daemonOptions,
       config: (directory) => {
         const files = { certFile: join(directory, 'xks.pem'), keyFile: join(directory, 'xks.key') }
         const caFile = join(directory, 'client-ca.pem')
         writeFileSync(caFile, authority.cert)
+        const crlFile = join(directory, CRL_FILE)
+        writeFileSync(crlFile, crl)
+        const crls = options.withCrl === true && { crlFiles: [crlFile] }
         const regions = [options.region ?? 'eu-west-1']
         return {
           ...(typeof options.config === 'function' ? options.config(directory) : options.config),
           xks: {
             listen: '127.0.0.1:0',
             ...(plainHttp ? { plainHttp } : { tls: files }),
-            ...(clientCertificates && { clientCertificates: { caFile, ...clientCertificates } }),
+            ...(clientCertificates && {
+              clientCertificates: { caFile, ...crls, ...clientCertificates },
+            }),
             stores: [
               { name: STORE, uriPathPrefix: PREFIX, regions },
               ...(options.otherStore
@@ -159,6 +171,11 @@ export class XksDaemonUnderTest {
     return externalKeyId
   }
 
+  /** Where the configuration looks for what the client CA has taken back. */
+  get crlFile(): string {
+    return join(this.daemon.directory, CRL_FILE)
+  }
+
   endpoint(): XksEndpoint {
     if (!this.#credential) throw new Error('addCredential comes first')
     const { protocol, hostname, port } = new URL(this.daemon.xks)
@@ -169,6 +186,7 @@ export class XksDaemonUnderTest {
       ...this.#credential,
       uriPathPrefix: PREFIX,
       ca: protocol === 'https:' ? this.authority.cert : undefined,
+      ...(this.client && { client: this.client }),
     }
   }
 
@@ -233,6 +251,7 @@ export function callXks(endpoint: XksEndpoint, call: XksCall, agent = AGENT): Pr
         port: endpoint.port,
         servername: 'localhost',
         ca: endpoint.ca,
+        ...endpoint.client,
         method: 'POST',
         path: first.split(' ')[1],
         headers,

@@ -11,6 +11,8 @@ export interface XksEndpoint {
   readonly uriPathPrefix: string
   /** CA of the proxy's certificate, PEM; undefined for plain HTTP. */
   readonly ca: string | undefined
+  /** What the client shows, PEM, where the proxy asks for it. */
+  readonly client?: { readonly cert: string; readonly key: string }
 }
 
 /** One call, as `{ path: 'keys/one/encrypt', body: {…} }` or `{ path: 'health', … }`. */

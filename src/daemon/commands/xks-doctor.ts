@@ -14,6 +14,10 @@ export const xksDoctor = defineCommand({
   flags: [
     { flags: '--url <url>', summary: 'its XksProxyUriEndpoint, https://…', required: true },
     { flags: '--ca-file <file>', summary: 'CA of its certificate, where the system has it not' },
+    {
+      flags: '--trusted-cas-file <file>',
+      summary: 'the CAs that AWS KMS trusts, where its list is newer than ours',
+    },
     { flags: '--client-cert-file <file>', summary: 'certificate to show, for mutual TLS' },
     { flags: '--client-key-file <file>', summary: 'its key, a file of mode 0600' },
   ],
@@ -22,6 +26,7 @@ export const xksDoctor = defineCommand({
     store: z.string(),
     url: z.url('must be a URL'),
     caFile: file,
+    trustedCasFile: file,
     clientCertFile: file,
     clientKeyFile: file,
   }),
@@ -29,6 +34,7 @@ export const xksDoctor = defineCommand({
     store: String(given['store']),
     url: String(given['url']),
     ...absolute(given, 'caFile'),
+    ...absolute(given, 'trustedCasFile'),
     ...absolute(given, 'clientCertFile'),
     ...absolute(given, 'clientKeyFile'),
   }),
