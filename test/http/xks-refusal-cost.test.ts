@@ -88,7 +88,7 @@ describe('what a refused signature costs the XKS face', () => {
       for (const [what, sign] of Object.entries(refusals))
         costs.push({ what, ...(await costOf(sign(), 401)) })
       const [{ what: _, ...first } = expect.fail('none')] = costs
-      expect(first.calls).to.include({ hash: 2, createHmac: 5, timingSafeEqual: 1 })
+      expect(first.calls).to.include({ hash: 4, createHmac: 4, timingSafeEqual: 1 })
       expect(first.reads).to.deep.equal(['findXksCredential', 'findXksStoreAt'])
       for (const { what, ...cost } of costs) expect(cost, what).to.deep.equal(first)
     })
@@ -97,6 +97,8 @@ describe('what a refused signature costs the XKS face', () => {
     await unsealed()
     await face.call(target)
     const good = await costOf(face.sign(target, { body: Buffer.from('{"a":1}') }), 200)
-    expect(good.calls).to.include({ hash: 2, createHmac: 1, timingSafeEqual: 1 })
+    expect(good.calls)
+      .to.include({ hash: 4, timingSafeEqual: 1 })
+      .and.not.to.have.property('createHmac')
   })
 })
