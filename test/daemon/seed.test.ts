@@ -41,6 +41,20 @@ describe('seed', () => {
     }
   })
 
+  it('AT-S23: refuses a credential of an external key store without id or secret', () => {
+    const [id, secret] = ['A'.repeat(20), 's'.repeat(43)]
+    for (const [accessKeyId, secretAccessKey, named] of [
+      ['', secret, 'accessKeyId'],
+      [id, '', 'secretAccessKey'],
+    ] as const) {
+      const credential = `{ accessKeyId: '${accessKeyId}', secretAccessKey: '${secretAccessKey}' }`
+      const store = `{ name: one, uriPathPrefix: /one, credentials: [${credential}] }`
+      writeFileSync(file, `accounts: {}\nxks:\n  stores: [${store}]\n`)
+      chmodSync(file, 0o600)
+      expect(() => readSeed(file)).throw(ConfigError, `${named}: must be`)
+    }
+  })
+
   it('names line and column of a key id that is no UUID', () => {
     writeFileSync(file, "accounts:\n  '111122223333':\n    keys:\n      - keyId: alias/x\n")
     chmodSync(file, 0o600)

@@ -296,9 +296,11 @@ describe('xks commands', function () {
       expect(await refusal('xks credential add', again)).include('of the store payments already')
     })
 
-    it('XKS A-06: refuses ids and secrets of another form, without quoting the secret', async () => {
+    it('XKS A-06, AT-S23: refuses ids and secrets of another form, without quoting the secret', async () => {
       const file = join(directory, 'bad.json')
       const wrong: readonly Partial<typeof OWN>[] = [
+        { AccessKeyId: '' },
+        { RawSecretAccessKey: '' },
         { AccessKeyId: 'A'.repeat(19) },
         { AccessKeyId: 'A'.repeat(31) },
         { AccessKeyId: 'abcdefghijklmnopqrst' },

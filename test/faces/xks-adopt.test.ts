@@ -1,5 +1,6 @@
 import { createCipheriv, createDecipheriv, createHash } from 'node:crypto'
 import { expect } from 'chai'
+import { credentialFor } from '../support/describe-xks-changes.ts'
 import {
   generateByTool,
   importByTool,
@@ -7,7 +8,7 @@ import {
   pkcs11Tool,
   type ToolKey,
 } from '../support/pkcs11-tool.ts'
-import { STORE, XksDaemonUnderTest } from '../support/xks-daemon.ts'
+import { OTHER_PREFIX, OTHER_STORE, STORE, XksDaemonUnderTest } from '../support/xks-daemon.ts'
 import { decryptCall, encryptCall, type XksAnswer, type XksCall } from '../support/xks-request.ts'
 import { aadOf, CIPHERTEXTS } from '../xks/golden-vectors.ts'
 import { describeProgram } from './xks-endpoint.ts'
@@ -26,13 +27,15 @@ type Vector = (typeof CIPHERTEXTS.ciphertexts)[number]
 /** The same bytes in two objects: what aws-kms-xks-proxy used, and a copy that it did not. */
 const FROM_PROXY: ToolKey = { id: 'b1', label: 'from-proxy' }
 const PLAIN: ToolKey = { id: 'b2', label: 'plain' }
+/** And another copy, for another store: what another HSM has, into which the same key was brought. */
+const TWIN: ToolKey = { id: 'b3', label: 'twin' }
 
 describeProgram(PKCS11_TOOL, 'a key of another program behind the XKS face', () => {
   let xks: XksDaemonUnderTest
 
   before(async () => {
-    xks = await XksDaemonUnderTest.start()
-    for (const key of [FROM_PROXY, PLAIN]) importByTool(xks.daemon.token, key, VALUE)
+    xks = await XksDaemonUnderTest.start({ otherStore: true })
+    for (const key of [FROM_PROXY, PLAIN, TWIN]) importByTool(xks.daemon.token, key, VALUE)
   })
   after(() => xks?.stop())
 
@@ -91,6 +94,35 @@ describeProgram(PKCS11_TOOL, 'a key of another program behind the XKS face', () 
           status: 200,
           plaintext: vector.plaintext,
         })
+    }
+  })
+
+  it('AT-C10: one object is one external key, in whatever store', async () => {
+    const keyUsage = ['ENCRYPT', 'DECRYPT']
+    const wish = { id: PLAIN.id, acceptImported: true, encryptionsSoFar: 0, keyUsage }
+    const again = xks.administer('xks key adopt', { name: `${OTHER_STORE}/plain`, ...wish })
+    expect(await again.catch(({ message }: Error) => message)).to.include('already')
+    await xks.administer('xks key adopt', { name: `${OTHER_STORE}/twin`, ...wish, id: TWIN.id })
+  })
+
+  it('AT-C10: the same bytes in another object, adopted, open it; what was made here does not', async () => {
+    const elsewhere = {
+      ...(await credentialFor(xks, OTHER_STORE, xks.endpoint())),
+      uriPathPrefix: OTHER_PREFIX,
+    }
+    await xks.administer('xks key create', {
+      name: `${OTHER_STORE}/made`,
+      keyUsage: ['ENCRYPT', 'DECRYPT'],
+    })
+    const made = await xks.call(encryptCall('plain', PLAINTEXT))
+    const opened = await xks.call(decryptCall('twin', made.body), elsewhere)
+    expect(plaintextOf(opened)).to.deep.equal(PLAINTEXT)
+    for (const [keyId, endpoint] of [
+      ['made', elsewhere],
+      ['migrated', xks.endpoint()], // opens in the form of aws-kms-xks-proxy alone
+    ] as const) {
+      const { status, body } = await xks.call(decryptCall(keyId, made.body), endpoint)
+      expect([status, body.errorName]).to.deep.equal([400, 'InvalidCiphertextException'])
     }
   })
 

@@ -23,6 +23,8 @@ const OPERATIONS = {
   health: 'GetHealthStatus',
 } as const
 
+const [BODY, OTHER_BODY] = [Buffer.from('{"a":1}'), Buffer.from('{"a":2}')]
+
 describe('XKS face', () => {
   let face: XksFaceUnderTest
 
@@ -309,12 +311,18 @@ describe('XKS face', () => {
       ['AT-S14: another body', { body: Buffer.from('{ }'), signedBody: Buffer.from('{}') }],
       ['AT-S14: a longer body', { body: Buffer.from('{} '), signedBody: Buffer.from('{}') }],
       ['AT-S14: no body', { body: Buffer.alloc(0), signedBody: Buffer.from('{}') }],
+      ['AT-S14: a bit flipped', { body: Buffer.from('{|'), signedBody: Buffer.from('{}') }],
+      ['AT-S14: a byte cut off', { body: Buffer.from('{'), signedBody: Buffer.from('{}') }],
+      ['AT-S14: the body of another signed request', { body: BODY, signedBody: OTHER_BODY }],
+      ['AT-S15: a form that is signed as a query', form({ canonicalQuery: 'A=1' })],
       ['AT-S16: an unsigned payload', stated('UNSIGNED-PAYLOAD')],
       ['AT-S16: a streaming payload', stated('STREAMING-AWS4-HMAC-SHA256-PAYLOAD')],
       ['AT-S16: another hash', stated('0'.repeat(64))],
       ['AT-S19: an upper-case signature', {}, (head) => upperSignature(head)],
       ['AT-S19: a short signature', {}, replaceIn(/(Signature=[0-9a-f]{63})./, '$1')],
       ['AT-S19: a long signature', {}, replaceIn(/(Signature=[0-9a-f]{64})/, '$10')],
+      ['AT-S19: a space in the signature', {}, replaceIn(/(Signature=.{9})/, '$1 ')],
+      ['AT-S19: a space behind Signature=', {}, replaceIn('Signature=', 'Signature= ')],
       ['AT-S20: a second authorization in front', {}, twice('Authorization', true)],
       ['AT-S20: a second authorization behind', {}, twice('Authorization', false)],
       ['AT-S21: the credential of another store', ofStore('ab')],
@@ -355,6 +363,29 @@ describe('XKS face', () => {
       expect(answer.status).to.equal(500)
       assertTellsNothing(answer.text)
     })
+
+    it('AT-S15: a form that is signed as it is comes to the proxy with its type', async () => {
+      const answer = await face.call(targetOf('encrypt'), form({ signedBody: Buffer.from('A=1') }))
+      expect(answer.status).to.equal(200)
+      expect(face.requests[0]?.contentType).to.equal('application/x-www-form-urlencoded')
+    })
+
+    for (const [what, value, status] of [
+      ['runs of spaces and tabs', ' a \t  b  ', 200],
+      ['none but white space', '  ', 401],
+      ['folded over two lines', 'a\r\n b', 400],
+    ] as const)
+      it(`AT-S29: a signed header whose value is ${what} is ${status}`, async () => {
+        const headers: Draft['headers'] = [
+          ['Host', 'xks.example.com'],
+          ['X-Amz-Date', '20150830T123600Z'],
+          ['X-More', 'a b'],
+        ]
+        const signedNames = ['host', 'x-amz-date', 'x-more']
+        const spoil = (head: string) => head.replace('X-More: a b', `X-More: ${value}`)
+        const answer = await face.call(targetOf('health'), { headers, signedNames }, spoil)
+        expect(answer.status).to.equal(status)
+      })
 
     for (const [seconds, status] of [
       [-299, 200],
@@ -807,6 +838,20 @@ describe('XKS face', () => {
     })
   })
 })
+
+/** Signed as if its body were none, unless said otherwise. */
+function form(changes: Partial<Draft>): Partial<Draft> {
+  return {
+    headers: [
+      ['Host', 'xks.example.com'],
+      ['Content-Type', 'application/x-www-form-urlencoded'],
+      ['X-Amz-Date', '20150830T123600Z'],
+    ],
+    body: Buffer.from('A=1'),
+    signedBody: Buffer.alloc(0),
+    ...changes,
+  }
+}
 
 function stated(hash: string): Partial<Draft> {
   return {

@@ -42,6 +42,7 @@ describe('XKS server', () => {
       417,
       'ValidationException',
     ],
+    ['AT-H09: HTTP/1.2', `POST ${HEALTH} HTTP/1.2\r\nHost: a`, 400, 'ValidationException'],
     [
       'AT-H09: an upgrade to h2c',
       `GET ${HEALTH} HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nConnection: upgrade`,
@@ -57,6 +58,12 @@ describe('XKS server', () => {
     [
       'AT-H05: a head over 16 KiB',
       `POST ${HEALTH} HTTP/1.1\r\nA: ${'a'.repeat(17 * 1024)}`,
+      431,
+      'ValidationException',
+    ],
+    [
+      'AT-S19: a signature of 20,000 digits',
+      `POST ${HEALTH} HTTP/1.1\r\nAuthorization: AWS4-HMAC-SHA256 Signature=${'0'.repeat(20_000)}`,
       431,
       'ValidationException',
     ],

@@ -96,7 +96,7 @@ describe('fake KMS', () => {
     ['metadata of 24 bytes', 'length of the metadata'],
     ['the tag stays at the ciphertext', 'length of the ciphertext'],
   ] as const)
-    it(`does not believe an encryption: ${defect}`, async () => {
+    it(`AT-C13: does not believe an encryption: ${defect}`, async () => {
       const { kms } = await connected({ defects: [defect] })
       const error = await exception(kms.encrypt(await kms.createKey('key'), PLAINTEXT))
       expect(error.name).to.equal('KMSInvalidStateException')

@@ -155,6 +155,40 @@ describe('xks Decrypt', () => {
     expect([...texts]).to.have.lengthOf(1)
   })
 
+  it('AT-C02: no part opens cut at any length, or longer', async () => {
+    const parts = [
+      'ciphertext',
+      'initializationVector',
+      'authenticationTag',
+      'ciphertextMetadata',
+      'additionalAuthenticatedData',
+    ] as const
+    for (const name of parts) {
+      const whole = bytes(request[name])
+      const longer = [1, 4, 16].map((more) => Buffer.concat([whole, Buffer.alloc(more)]))
+      const shorter = Array.from({ length: whole.length }, (_, length) => whole.subarray(0, length))
+      for (const changed of [...shorter, ...longer])
+        await refusal(
+          rig.perform('Decrypt', { ...request, [name]: changed.toString('base64') }),
+          400,
+          bad,
+        )
+    }
+  })
+
+  it('AT-C05: metadata of any other scheme opens nothing, by a foreign key neither', async () => {
+    for (const adopted of [false, true]) {
+      rig.key = { ...rig.key, adopted, opensHashedAad: adopted }
+      for (let scheme = 0; scheme < 256; scheme++) {
+        const md = bytes(request.ciphertextMetadata)
+        if (scheme === md[0]) continue
+        md[0] = scheme
+        const changed = { ...request, ciphertextMetadata: md.toString('base64') }
+        await refusal(rig.perform('Decrypt', changed), 400, bad)
+      }
+    }
+  })
+
   it('XKS D-03, AT-C06: metadata that moves into the AAD is refused', async () => {
     const { ciphertextMetadata: md } = request
     const made = decryptOf(await rig.encrypt({ additionalAuthenticatedData: undefined }))
@@ -186,7 +220,7 @@ describe('xks Decrypt', () => {
     }
   })
 
-  it('XKS D-05: AAD that is absent, empty or another is refused', async () => {
+  it('XKS D-05, AT-C04: AAD that is absent, empty or another is refused', async () => {
     for (const additionalAuthenticatedData of [undefined, '', base64(1), base64(8192)])
       await refusal(rig.perform('Decrypt', { ...request, additionalAuthenticatedData }), 400, bad)
   })

@@ -1,0 +1,3 @@
+import { describeHealthPredicts } from '../support/describe-health-predicts.ts'
+
+describeHealthPredicts({ rounds: 60 })
