@@ -1,6 +1,7 @@
 import { writeSync } from 'node:fs'
 import { type FileHandle, open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { TextOfSecond } from '../bytes/text-of-second.ts'
 
 const PRIVATE_MODE = 0o600
 const LINE_FEED = 0x0a
@@ -60,6 +61,7 @@ class SpoolFile {
 /** The folder of daily files `audit-YYYYMMDD.jsonl` (UTC), mode 0600. One writer. */
 export class Spool {
   readonly #directory: string
+  readonly #dayOf = new TextOfSecond(dayOf)
   #file: SpoolFile | undefined
 
   constructor(directory: string) {
@@ -68,7 +70,7 @@ export class Spool {
 
   /** Appends whole lines to the file of that day. When it throws, none of them counts as written. */
   async append(atMs: number, text: Buffer): Promise<SyncedFile> {
-    const file = await this.#fileOf(dayOf(atMs))
+    const file = await this.#fileOf(this.#dayOf.at(atMs))
     await file.append(text)
     return file
   }

@@ -76,15 +76,11 @@ export function verifySignature(
   const bodyHash = hash('sha256', request.body, 'hex')
   assertStatedHash(headers, bodyHash)
 
-  const canonicalRequest = [
-    request.method,
-    canonicalPath(target.path),
-    canonicalQuery(target.query),
-    ...signedNames.map((name) => `${name}:${canonicalValue(headers.values.get(name) as string)}`),
-    '',
-    authorization.signedHeaders,
-    bodyHash,
-  ].join('\n')
+  let signedHeaders = ''
+  for (const name of signedNames)
+    signedHeaders += `${name}:${canonicalValue(headers.values.get(name) as string)}\n`
+  const resource = `${canonicalPath(target.path)}\n${canonicalQuery(target.query)}`
+  const canonicalRequest = `${request.method}\n${resource}\n${signedHeaders}\n${authorization.signedHeaders}\n${bodyHash}`
   const requestHash = hash('sha256', Buffer.from(canonicalRequest, 'latin1'), 'hex')
   const stringToSign = `${ALGORITHM}\n${amzDate}\n${authorization.scope}\n${requestHash}`
   assertSigned(authorization, stringToSign, context)

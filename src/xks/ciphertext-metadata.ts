@@ -10,11 +10,16 @@ const SCHEME = 1
 const ID_BYTES = 16
 const METADATA_BYTES = 1 + ID_BYTES
 
-/** The ciphertextMetadata of everything that this material encrypts. */
-export function ciphertextMetadata({ materialId }: Material): Buffer {
+const made = new WeakMap<Material, Buffer>()
+
+/** The ciphertextMetadata of everything that this material encrypts: the same bytes each time, for nobody to change. */
+export function ciphertextMetadata(material: Material): Buffer {
+  const known = made.get(material)
+  if (known) return known
   const metadata = Buffer.alloc(METADATA_BYTES, SCHEME)
-  if (metadata.write(materialId, 1, ID_BYTES, 'hex') !== ID_BYTES)
+  if (metadata.write(material.materialId, 1, ID_BYTES, 'hex') !== ID_BYTES)
     throw new TypeError('a KeyMaterialId is 64 hex digits')
+  made.set(material, metadata)
   return metadata
 }
 
