@@ -1,5 +1,13 @@
 import { expect } from 'chai'
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { stringify } from 'yaml'
@@ -30,6 +38,11 @@ interface ChangeRecord {
   readonly eventName: string
   readonly requestParameters: Readonly<Record<string, unknown>>
   readonly responseElements: Readonly<Record<string, unknown>> | null
+}
+
+interface RebuiltKeys {
+  readonly externalKeys: readonly { readonly name: string; readonly kmsKeyArn: string | null }[]
+  readonly keysToRotate: readonly string[]
 }
 
 describe('xks commands', function () {
@@ -658,6 +671,11 @@ describe('xks commands', function () {
   })
 
   describe('at the end', () => {
+    const database = join(directory, 'state/hsm-bridge.sqlite')
+    const removeDatabase = () => {
+      for (const end of ['', '-wal', '-shm']) rmSync(database + end, { force: true })
+    }
+
     it('a seed makes stores, credentials and keys, and may be applied again', async () => {
       const file = join(directory, 'seed.yaml')
       const example = readFileSync(join(import.meta.dirname, '../../seed.example.yaml'), 'utf8')
@@ -676,6 +694,31 @@ describe('xks commands', function () {
       expect(inspect(seed, { depth: 9 })).not.include(found?.secretAccessKey.reveal())
     })
 
+    it('XKS Z-05: rebuild of an older database disables its external keys, and finds a pin that was rotated', async () => {
+      const older = join(directory, 'older.sqlite')
+      await bridge.storage.backup(older)
+      const { text } = await run('xks key pin', { key: 'payments/told', kmsKeyArn: PIN_ARN })
+      expect(text).include('with the next material (xks key rotate)')
+      await run('xks key rotate', { key: 'payments/told' })
+      await run('xks key pin', { key: 'payments/one', kmsKeyArn: PIN_ARN })
+      await close()
+      removeDatabase()
+      copyFileSync(older, database)
+      await open()
+      const rebuilt = await run('rebuild')
+      const { externalKeys } = rebuilt.result as RebuiltKeys
+      const pins = new Map(externalKeys.map(({ name, kmsKeyArn }) => [name, kmsKeyArn]))
+      expect([pins.get('payments/told'), pins.get('payments/one')]).deep.equal([PIN_ARN, null])
+      expect(rebuilt.text).match(/payments\/one +none[^]*They are Disabled: no later pin is known/)
+      const keys = [...bridge.storage.snapshot.allKeys()].filter(({ external }) => external)
+      expect(keys.map(({ state }) => state)).deep.equal(keys.map(() => 'Disabled'))
+      for (const name of pins.keys()) await run('xks key enable', { key: name })
+      expect((await run('rebuild')).result, 'once').deep.include({
+        externalKeys: [],
+        keysDisabled: [],
+      })
+    })
+
     it('FM-F29: rebuild lists the external keys to look at and those to rotate first', async () => {
       const { snapshot } = bridge.storage
       const names = [...snapshot.allKeys()].flatMap(({ external }) =>
@@ -683,14 +726,10 @@ describe('xks commands', function () {
       )
       await run('xks key pin', { key: 'payments/one', kmsKeyArn: PIN_ARN.replace('1234', '5678') })
       await close()
-      for (const end of ['', '-wal', '-shm'])
-        rmSync(join(directory, `state/hsm-bridge.sqlite${end}`), { force: true })
+      removeDatabase()
       bridge = await Installation.open(around(), 'test')
       const { result, text } = await run('rebuild')
-      const { externalKeys, keysToRotate } = result as {
-        externalKeys: { name: string; kmsKeyArn: string | null }[]
-        keysToRotate: string[]
-      }
+      const { externalKeys, keysToRotate } = result as RebuiltKeys
       expect(externalKeys.map(({ name }) => name)).deep.equal(names.toSorted())
       expect(keysToRotate).deep.equal(['payments/imported', 'payments/old'])
       expect(text)

@@ -181,7 +181,12 @@ const pin = defineCommand({
     const key = getXksKey(storage.snapshot, wish.name)
     return summarise(storage.snapshot, await pinXksKey(installation, key, wish.kmsKeyArn))
   },
-  print: printKey,
+  print: (it, page) => {
+    printKey(it, page)
+    page.line(
+      'The token hears of it with the next material (xks key rotate): a rebuild before that forgets it, and says so.',
+    )
+  },
 })
 
 const rotate = defineCommand({
