@@ -1,7 +1,8 @@
 /**
  * What makes a key one that AWS KMS reaches over the XKS Proxy API: where it is exposed, and to whom. All but the pin is settled
  * when the key is made. It stands in storage and, for a rebuild, in the token records of the key's materials, as it was when each
- * was made: a key that was pinned since is to be pinned again after a rebuild.
+ * was made. Records never change (ARCH-D11), so a later pin gets there with the next material; a rebuilt key is Disabled until an
+ * operator has looked.
  */
 export interface ExternalFacts {
   /** The external key store. It may be absent, as after a rebuild: the key then waits for a store of that name. */

@@ -8,6 +8,15 @@ import { assertPrivateDirectory, privacyProblem } from './private-file.ts'
 export type AdminHandler = (action: string, parameters: unknown) => Promise<unknown>
 
 const MAX_BODY_BYTES = 1 << 20
+/** AT-H17, AT-H18: no program of ours that goes wrong uses up descriptors, or more memory than so many bodies. */
+const MOST_CONNECTIONS = 32
+/** For a request to arrive; what it asks for may take long. */
+const REQUEST_TIMEOUT_MS = 10_000
+const SERVER_OPTIONS = {
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  headersTimeout: REQUEST_TIMEOUT_MS,
+  connectionsCheckingInterval: 1_000,
+}
 
 /**
  * Administration over a unix socket (ARCH-D18): one POST per action, JSON both ways.
@@ -24,9 +33,10 @@ export class AdminServer {
   private constructor(path: string, handler: AdminHandler, logger: Logger) {
     this.#path = path
     this.#logger = logger
-    this.#server = createServer((request, response) => {
+    this.#server = createServer(SERVER_OPTIONS, (request, response) => {
       void answer(handler, request, response)
     })
+    this.#server.maxConnections = MOST_CONNECTIONS
     this.#server.on('connection', (socket) => {
       const problem = this.#exposure()
       if (problem === undefined) return

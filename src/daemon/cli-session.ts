@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { askDaemon } from './admin-client.ts'
+import { sendRecordsOn } from './administration.ts'
 import { type AdminCommand, checkedParameters, commandPath, type Given } from './command.ts'
 import { type Config, loadConfig } from './config.ts'
 import { EXIT } from './exit-code.ts'
@@ -157,6 +158,7 @@ export class CliSession {
     try {
       return await row.perform(installation, parameters)
     } finally {
+      await sendRecordsOn(installation)
       await installation.close()
     }
   }

@@ -7,7 +7,14 @@ import type { Installation } from './installation.ts'
 import type { ReloadReport } from './reload-report.ts'
 import type { XksConfig } from './xks-config.ts'
 import { spendEncryptions, StoredXksDirectory } from './xks-directory.ts'
-import { applyDeclaredStores, readDeclaredStores } from './xks-store.ts'
+import {
+  applyDeclaredStores,
+  declarationEntry,
+  readDeclaredStores,
+  type XksStoreWish,
+} from './xks-store.ts'
+
+const RELOAD = 'ReloadConfiguration'
 
 /**
  * Reads certificate, key and CA of the XKS face anew and checks them, without effect; the answer puts them into use and must not
@@ -31,8 +38,8 @@ export class ConfiguredXks {
 
   /** Puts the declared stores into storage; before it is read-only. Throws ConfigError, StorageError. */
   async start(): Promise<void> {
-    const { config, storage, logger } = this.#installation
-    const report = await applyDeclaredStores(storage, readDeclaredStores(config.xks))
+    const { config, logger } = this.#installation
+    const report = await this.#apply('DeclareExternalKeyStores', readDeclaredStores(config.xks))
     if (report.made.length + report.changed.length > 0)
       logger.info('external key stores declared', { ...report })
   }
@@ -52,14 +59,25 @@ export class ConfiguredXks {
     return turn
   }
 
+  #apply(eventName: string, stores: readonly XksStoreWish[]) {
+    const { storage, administration } = this.#installation
+    return administration.recorded((note) =>
+      applyDeclaredStores(storage, stores, (draft, applied) =>
+        note(draft, declarationEntry(eventName, applied, stores)),
+      ),
+    )
+  }
+
   async #reload(prepareFace: PrepareFace | undefined): Promise<ReloadReport> {
-    const { config, env, storage, logger } = this.#installation
+    const { config, env, logger, administration } = this.#installation
     const next = loadConfig({ file: config.file, stateDirectory: config.state.path }, env)
     if (config.xks && !next.xks)
       throw new ConfigError('xks', 'the XKS face cannot be taken away while the daemon runs')
     const stores = readDeclaredStores(next.xks)
     const useFace = next.xks && prepareFace?.(next.xks)
-    const applied = await applyDeclaredStores(storage, stores)
+    const applied = await this.#apply(RELOAD, stores)
+    if (applied.made.length + applied.changed.length === 0)
+      await administration.record(declarationEntry(RELOAD, applied, stores)) // its TLS may be another one
     useFace?.()
     this.#installation.reread = next
     const report = { ...applied, afterRestart: differences(config, next) }

@@ -72,6 +72,7 @@ export class Daemon {
     this.#token = token
     this.#audit = audit
     this.#ops = ops
+    installation.administration.deliver = (line) => audit.deliver(line)
     this.#metrics = new Metrics(
       () => token.pool.status(),
       () => storage.isConnected,

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Storage } from '../storage/storage.ts'
 import { type LatchBoard, LoginLatch } from '../token/login-latch.ts'
+import { Administration } from './administration.ts'
 import { findAnchors } from './anchors.ts'
 import type { Config } from './config.ts'
 import { ConfigError } from './config-error.ts'
@@ -31,6 +32,7 @@ export class Installation {
   readonly storage: Storage
   readonly seal: HostSeal
   readonly latch: LoginLatch
+  readonly administration: Administration
   /** Intents that an earlier process left: nothing of this one is behind them. */
   readonly leftoverIntentIds: ReadonlySet<string>
   /** Reads the configuration again; set by the daemon, whose configuration it is. */
@@ -47,6 +49,7 @@ export class Installation {
     this.env = around.env
     this.storage = storage
     this.seal = seal
+    this.administration = new Administration(around.logger)
     this.latch = new LoginLatch(
       join(around.config.state.path, 'latch'),
       seal.deriveKey('hsm-bridge login latch'),

@@ -1,4 +1,4 @@
-import { type MaterialRecord, rebuildKeys } from '../kms/rebuild-keys.ts'
+import { disableExternalKeys, type MaterialRecord, rebuildKeys } from '../kms/rebuild-keys.ts'
 import { type ListedRecord, materialFromJson } from '../token/lane-protocol.ts'
 import { findAnchors, findAnchorsInToken, keepAnchors } from './anchors.ts'
 import { ConfigError } from './config-error.ts'
@@ -13,6 +13,8 @@ export interface RebuildReport {
   readonly lineage: number
   /** ARNs of keys that storage did not know. They are Enabled under the default key policy; external keys are Disabled. */
   readonly keysAdded: readonly string[]
+  /** ARNs of external keys of an older database, Disabled now: it may know nothing of a later pin. */
+  readonly keysDisabled: readonly string[]
   readonly materialsAdded: number
   /** KeyMaterialIds that were left alone: their key is destroyed, or of a kind that this version does not know. */
   readonly materialsSkipped: readonly string[]
@@ -22,8 +24,8 @@ export interface RebuildReport {
 }
 
 /**
- * Puts into storage what the token's authentic records tell and storage lacks (FM-F29, FM-F30). Rows that exist stay as they are;
- * nothing in the token changes.
+ * Puts into storage what the token's authentic records tell and storage lacks (FM-F29, FM-F30). Rows that exist stay as they are,
+ * but for external keys; nothing in the token changes.
  */
 export async function rebuild(installation: Installation): Promise<RebuildReport> {
   const token = await connectWithAnchors(installation)
@@ -44,11 +46,15 @@ async function rebuildFrom(
       `the token ${token.serial} shows no owner record; run: hsm-bridge init`,
     )
   const records = list.records.flatMap(readRecord)
-  const lineage = Math.max(newestLineage(list), storage.snapshot.lineage)
-  const { keys, materials, skipped } = await storage.change(
+  const newest = newestLineage(list)
+  const { keys, materials, skipped, disabled, lineage } = await storage.change(
     (draft) => {
+      const { snapshot } = storage
+      const isOlder = snapshot.lineage < newest
+      const lineage = Math.max(newest, snapshot.lineage)
       draft.adoptInstance(owner.instanceId, lineage)
-      return rebuildKeys(draft, records, storage.snapshot.intents())
+      const disabled = isOlder ? disableExternalKeys(draft, snapshot.allKeys()) : []
+      return { ...rebuildKeys(draft, records, snapshot.intents()), disabled, lineage }
     },
     { evenReadOnly: true },
   )
@@ -57,6 +63,7 @@ async function rebuildFrom(
     instanceId: owner.instanceId,
     lineage,
     keysAdded: keys,
+    keysDisabled: disabled,
     materialsAdded: materials.length,
     materialsSkipped: skipped,
     refusedRecords: list.records.filter(({ authentic }) => !authentic).map(({ label }) => label),

@@ -8,12 +8,14 @@ import type { Installation } from './installation.ts'
 /** Every difference between storage and token, by kind. Nothing here is destroyed by inference (FM-R9). */
 export interface Reconciliation {
   readonly openIntents: readonly OpenIntent[]
-  /** Secret keys in the token that no key, intent or anchor of this database names, and half-made objects of any kind. */
+  /** Secret keys of our making that no key, intent or anchor of this database names, and half-made objects of any kind. */
   readonly unknownObjects: readonly {
     readonly id: string
     readonly label: string
     readonly ours: boolean
   }[]
+  /** Secret keys of other programs in the same token: told of, and nothing to act on. */
+  readonly foreignObjects: readonly { readonly id: string; readonly label: string }[]
   /** Authentic records of materials that this database does not have: it is older than the token, or another's. */
   readonly unknownRecords: readonly { readonly materialId: string; readonly keyId: string }[]
   /** Records whose MAC does not fit: damaged, forged, or of another record key. */
@@ -80,6 +82,10 @@ function compare(
   ]
   const materialIds = new Set(plans.map(({ materialId }) => materialId))
   const named = namedObjectIds(snapshot, anchors)
+  const unnamed = token.objects
+    .filter((it) => isHalfMade(it) || (it.class === 'SECRET_KEY' && !named.has(it.id)))
+    .map((it) => ({ id: it.id, label: it.label, ours: it.label.startsWith(OUR_LABEL) }))
+  const isForeign = (it: (typeof unnamed)[number]) => !it.ours && !isHalfMade(it)
   return {
     openIntents: snapshot.intents().map((intent) => ({
       intentId: intent.intentId,
@@ -91,9 +97,8 @@ function compare(
         .flatMap(({ objects }) => objects)
         .filter(({ id }) => inToken.has(id)).length,
     })),
-    unknownObjects: token.objects
-      .filter((it) => isHalfMade(it) || (it.class === 'SECRET_KEY' && !named.has(it.id)))
-      .map(({ id, label }) => ({ id, label, ours: label.startsWith(OUR_LABEL) })),
+    unknownObjects: unnamed.filter((it) => !isForeign(it)),
+    foreignObjects: unnamed.filter(isForeign).map(({ id, label }) => ({ id, label })),
     unknownRecords: token.records.flatMap(({ authentic, kind, material, origin }) =>
       authentic &&
       kind === 'material' &&
@@ -116,7 +121,7 @@ function compare(
 }
 
 /** FM-F22: what SoftHSM2 leaves of an object when it is killed in the middle of writing it, be it a key or a record. */
-function isHalfMade({ id, label }: ListedObject): boolean {
+function isHalfMade({ id, label }: Pick<ListedObject, 'id' | 'label'>): boolean {
   return id === '' && label === ''
 }
 

@@ -1,7 +1,8 @@
 import { randomBytes, randomInt } from 'node:crypto'
 import * as z from 'zod'
 import { Sensitive } from '../bytes/sensitive.ts'
-import type { XksCredentialRecord } from '../storage/storage.ts'
+import type { Storage, XksCredentialRecord } from '../storage/storage.ts'
+import { type NoteChange, UNRECORDED } from './administration.ts'
 import type { AccessKey } from './aws-profile.ts'
 import type { Installation } from './installation.ts'
 
@@ -64,6 +65,7 @@ export function addXksCredential(
   { storage, seal }: Pick<Installation, 'storage' | 'seal'>,
   storeName: string,
   { accessKeyId, secretAccessKey }: AccessKey,
+  note: NoteChange = UNRECORDED,
 ): Promise<XksCredentialRecord> {
   const sealedSecret = seal.seal(secretAccessKey, accessKeyId)
   return storage.change((draft) => {
@@ -73,8 +75,29 @@ export function addXksCredential(
       throw new Error(`${accessKeyId} is a credential of the store ${holder.storeName} already`)
     const record = { accessKeyId, storeName, sealedSecret, createdAt: Date.now() }
     draft.putXksCredential(record)
+    note(draft, { eventName: 'AddExternalKeyStoreCredential', parameters: namesOf(record) })
     return record
   })
+}
+
+/** What it signed is refused from now on. Throws Error for an id that nobody has. */
+export function removeXksCredential(
+  storage: Storage,
+  accessKeyId: string,
+  note: NoteChange = UNRECORDED,
+): Promise<XksCredentialRecord> {
+  return storage.change((draft) => {
+    const credential = draft.findXksCredential(accessKeyId)
+    if (!credential) throw new Error(`there is no credential ${accessKeyId}`)
+    draft.removeXksCredential(accessKeyId)
+    note(draft, { eventName: 'RemoveExternalKeyStoreCredential', parameters: namesOf(credential) })
+    return credential
+  })
+}
+
+/** All that the audit trail may know of one. */
+function namesOf({ storeName, accessKeyId }: XksCredentialRecord) {
+  return { storeName, accessKeyId }
 }
 
 export function storeUnknown(name: string): Error {

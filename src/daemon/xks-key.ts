@@ -1,6 +1,12 @@
+import type { AdministrationEntry } from '../audit/administration-record.ts'
 import type { ExternalFacts } from '../crypto/external-facts.ts'
 import { systemClock } from '../kms/clock.ts'
-import { adoptExternalKey, makeExternalKey } from '../kms/external-keys.ts'
+import {
+  adoptExternalKey,
+  makeExternalKey,
+  pinExternalKey,
+  setExternalKeyState,
+} from '../kms/external-keys.ts'
 import type { Key } from '../kms/key.ts'
 import type { MakingContext } from '../kms/make-material.ts'
 import { rotateExternalKey } from '../kms/rotation.ts'
@@ -32,7 +38,10 @@ export interface XksKeySummary {
 /** Makes an AES-256 key in the token. Throws Error in words: no such store, a name in use, a token without GCM. */
 export async function createXksKey(installation: Installation, facts: ExternalFacts): Promise<Key> {
   assertStoreExists(installation.storage.snapshot, facts.storeName)
-  return makeExternalKey(await makingContext(installation), facts)
+  const context = await makingContext(installation)
+  return installation.administration.recorded((note) =>
+    makeExternalKey(context, facts, (draft, key) => note(draft, entryOf('CreateExternalKey', key))),
+  )
 }
 
 export interface AdoptWish {
@@ -51,21 +60,56 @@ export async function adoptXksKey(
   const context = await makingContext(installation)
   const { custody } = await installation.token()
   let adopted: AdoptedKey | undefined
-  const key = await adoptExternalKey(context, {
-    facts,
-    encryptionsSoFar,
-    adopt: async (origin, turn, planned) => {
-      adopted = await custody.adopt(name, { origin, turn, planned, acceptImported })
-      return adopted.material
-    },
-  })
+  const key = await installation.administration.recorded((note) =>
+    adoptExternalKey(context, {
+      facts,
+      encryptionsSoFar,
+      adopt: async (origin, turn, planned) => {
+        adopted = await custody.adopt(name, { origin, turn, planned, acceptImported })
+        return adopted.material
+      },
+      record: (draft, made) => note(draft, entryOf('AdoptExternalKey', made)),
+    }),
+  )
   if (!adopted) throw new TypeError('a key was adopted without its token')
   return { key, adopted }
 }
 
 /** New material of our own making; what the key had before decrypts for ever. */
 export async function rotateXksKey(installation: Installation, key: Key): Promise<Key> {
-  return rotateExternalKey(await makingContext(installation), key)
+  const context = await makingContext(installation)
+  return installation.administration.recorded((note) =>
+    rotateExternalKey(context, key, (draft, rotated) =>
+      note(draft, entryOf('RotateExternalKey', rotated)),
+    ),
+  )
+}
+
+export function setXksKeyState(
+  { storage, administration }: Installation,
+  { arn }: Key,
+  state: 'Enabled' | 'Disabled',
+): Promise<Key> {
+  const eventName = state === 'Enabled' ? 'EnableExternalKey' : 'DisableExternalKey'
+  return administration.recorded((note) =>
+    setExternalKeyState({ storage }, arn, state, (draft, key) =>
+      note(draft, entryOf(eventName, key)),
+    ),
+  )
+}
+
+/** XKS Z-05; undefined takes the pin off. */
+export function pinXksKey(
+  { storage, administration }: Installation,
+  { arn }: Key,
+  kmsKeyArn: string | undefined,
+): Promise<Key> {
+  const eventName = kmsKeyArn === undefined ? 'UnpinExternalKey' : 'PinExternalKey'
+  return administration.recorded((note) =>
+    pinExternalKey({ storage }, arn, kmsKeyArn, (draft, key) =>
+      note(draft, entryOf(eventName, key)),
+    ),
+  )
 }
 
 /** An external key by `store/key`. Throws Error. */
@@ -91,6 +135,19 @@ export function summarise(snapshot: StorageSnapshot, key: Key): XksKeySummary {
     currentMaterialId: key.currentMaterialId,
     createdAt: isoTime(key.createdAt),
     storeExists: snapshot.findXksStore(storeName) !== undefined,
+  }
+}
+
+/** What the audit trail keeps of an external key: all that was settled about it. */
+function entryOf(
+  eventName: string,
+  { arn, external, state, currentMaterialId }: Key,
+): AdministrationEntry {
+  return {
+    eventName,
+    parameters: { ...external },
+    response: { state, keyMaterialId: currentMaterialId },
+    keyArn: arn,
   }
 }
 

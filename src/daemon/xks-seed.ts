@@ -3,9 +3,14 @@ import { Sensitive } from '../bytes/sensitive.ts'
 import { isExternalKeyId } from '../xks/uri-path.ts'
 import type { Installation } from './installation.ts'
 import { STORE_MEMBERS } from './xks-config.ts'
-import { addXksCredential, xksAccessKeyId, xksSecret } from './xks-credential.ts'
+import {
+  addXksCredential,
+  removeXksCredential,
+  xksAccessKeyId,
+  xksSecret,
+} from './xks-credential.ts'
 import { createXksKey } from './xks-key.ts'
-import { applyDeclaredStores } from './xks-store.ts'
+import { applyDeclaredStores, declarationEntry } from './xks-store.ts'
 
 const credential = z.strictObject({
   accessKeyId: xksAccessKeyId,
@@ -41,7 +46,12 @@ export async function seedXksStores(installation: Installation, seed: XksSeed): 
     requestsPerSecond: store.requestsPerSecond,
     policy: store.policy,
   }))
-  await applyDeclaredStores(installation.storage, wishes)
+  const { storage, administration } = installation
+  await administration.recorded((note) =>
+    applyDeclaredStores(storage, wishes, (draft, applied) =>
+      note(draft, declarationEntry('SeedExternalKeyStores', applied, wishes)),
+    ),
+  )
   for (const { name, credentials } of seed.stores)
     for (const accessKey of credentials) await seedCredential(installation, name, accessKey)
 }
@@ -67,12 +77,12 @@ async function seedCredential(
   name: string,
   accessKey: z.output<typeof credential>,
 ): Promise<void> {
-  const { storage, seal } = installation
+  const { storage, seal, administration } = installation
   const { accessKeyId, secretAccessKey } = accessKey
   const found = storage.snapshot.findXksCredential(accessKeyId)
   if (found?.storeName === name) {
     if (seal.open(found.sealedSecret, accessKeyId).reveal() === secretAccessKey.reveal()) return
-    await storage.change((draft) => draft.removeXksCredential(accessKeyId))
+    await administration.recorded((note) => removeXksCredential(storage, accessKeyId, note))
   }
-  await addXksCredential(installation, name, accessKey)
+  await administration.recorded((note) => addXksCredential(installation, name, accessKey, note))
 }

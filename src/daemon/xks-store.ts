@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
+import type { AdministrationEntry } from '../audit/administration-record.ts'
 import { compilePolicy } from '../policy/compile-policy.ts'
 import { PolicyError } from '../policy/policy-error.ts'
 import type { Storage, StorageDraft, XksStoreRecord } from '../storage/storage.ts'
+import { type NoteChange, UNRECORDED } from './administration.ts'
 import { ConfigError } from './config-error.ts'
 import { codeOf } from './private-file.ts'
 import type { ReloadReport } from './reload-report.ts'
@@ -10,19 +12,50 @@ import { storeUnknown } from './xks-credential.ts'
 
 export type XksStoreWish = Omit<XksStoreRecord, 'createdAt'>
 
+/** Names of stores. */
+type AppliedStores = Pick<ReloadReport, 'made' | 'changed'>
+
 /** Makes a store. Throws PolicyError, StorageError for a prefix in use, Error for a name in use. */
-export async function makeXksStore(storage: Storage, wish: XksStoreWish): Promise<XksStoreRecord> {
+export async function makeXksStore(
+  storage: Storage,
+  wish: XksStoreWish,
+  note: NoteChange = UNRECORDED,
+): Promise<XksStoreRecord> {
   if (wish.policy !== undefined) compilePolicy(wish.policy, 'xks') // XKS Z-06
   return await storage.change((draft) => {
     if (draft.findXksStore(wish.name)) throw new Error(`the store ${wish.name} exists already`)
     const store = { ...wish, createdAt: Date.now() }
     draft.putXksStore(store)
+    note(draft, { eventName: 'CreateExternalKeyStore', parameters: parametersOf(wish) })
     return store
   })
 }
 
+/** Lets a store be used, or refuses every use (XKS X-02). One that is in that state already stays as it is. */
+export function setXksStoreEnabled(
+  storage: Storage,
+  name: string,
+  enabled: boolean,
+  note: NoteChange = UNRECORDED,
+): Promise<XksStoreRecord> {
+  return storage.change((draft) => {
+    const store = draft.findXksStore(name)
+    if (!store) throw storeUnknown(name)
+    if (store.enabled === enabled) return store
+    const changed = { ...store, enabled }
+    draft.putXksStore(changed)
+    const eventName = enabled ? 'EnableExternalKeyStore' : 'DisableExternalKeyStore'
+    note(draft, { eventName, parameters: { storeName: name } })
+    return changed
+  })
+}
+
 /** Removes a store and its credentials. Refuses while it has keys: AWS KMS may still hold ciphertexts of theirs. */
-export function deleteXksStore(storage: Storage, name: string): Promise<void> {
+export function deleteXksStore(
+  storage: Storage,
+  name: string,
+  note: NoteChange = UNRECORDED,
+): Promise<void> {
   return storage.change((draft) => {
     if (!draft.findXksStore(name)) throw storeUnknown(name)
     if (draft.hasExternalKeys(name))
@@ -30,6 +63,13 @@ export function deleteXksStore(storage: Storage, name: string): Promise<void> {
         `the store ${name} has keys, and a key is never deleted here; disable the keys, or the store`,
       )
     draft.removeXksStore(name)
+    const gone = [...storage.snapshot.allXksCredentials()].filter((it) => it.storeName === name)
+    const removedAccessKeyIds = gone.map(({ accessKeyId }) => accessKeyId)
+    note(draft, {
+      eventName: 'DeleteExternalKeyStore',
+      parameters: { storeName: name },
+      response: { removedAccessKeyIds },
+    })
   })
 }
 
@@ -48,7 +88,8 @@ export function readDeclaredStores(config: XksConfig | undefined): readonly XksS
 export async function applyDeclaredStores(
   storage: Storage,
   wishes: readonly XksStoreWish[],
-): Promise<Pick<ReloadReport, 'made' | 'changed'>> {
+  record: (draft: StorageDraft, applied: AppliedStores) => void = () => undefined,
+): Promise<AppliedStores> {
   if (wishes.every((wish) => isSame(storage.snapshot.findXksStore(wish.name), wish)))
     return { made: [], changed: [] }
   return await storage.change((draft) => {
@@ -61,8 +102,23 @@ export async function applyDeclaredStores(
       draft.putXksStore({ ...wish, createdAt: found?.createdAt ?? Date.now() })
       report[found ? 'changed' : 'made'].push(wish.name)
     }
+    if (differing.length > 0) record(draft, report)
     return report
   })
+}
+
+/** What the audit trail keeps of declared stores that were made or changed: what they are now. */
+export function declarationEntry(
+  eventName: string,
+  { made, changed }: AppliedStores,
+  wishes: readonly XksStoreWish[],
+): AdministrationEntry {
+  const touched = wishes.filter(({ name }) => made.includes(name) || changed.includes(name))
+  return { eventName, parameters: { made, changed, stores: touched.map(parametersOf) } }
+}
+
+function parametersOf({ name: storeName, ...rest }: XksStoreWish) {
+  return { storeName, ...rest }
 }
 
 /**

@@ -15,7 +15,7 @@ import type { FaceLogger } from './face-logger.ts'
 import type { FaceMetrics } from './face-metrics.ts'
 import { HttpRefusal } from './http-refusal.ts'
 import { ReplyWriter } from './reply.ts'
-import { readBody } from './request-body.ts'
+import { BodyBudget, readBody } from './request-body.ts'
 import { factsOf } from './request-facts.ts'
 import { FailureLog } from './sparse-log.ts'
 import type { Structure } from './structure.ts'
@@ -26,6 +26,8 @@ import { KMS_DIALECT, wireError } from './wire-error.ts'
 
 /** The largest legal request is a policy of 131,072 characters; each of them written as `\u00e9` makes 768 KiB. */
 const MAX_BODY_BYTES = 1024 * 1024
+/** AT-H18: what all requests on their way in may hold before anybody knows whose they are. */
+const UNAUTHENTICATED_BYTES = 64 * 1024 * 1024
 
 export interface KmsFaceParts {
   readonly kms: Kms
@@ -39,6 +41,8 @@ export interface KmsFaceParts {
   readonly metrics?: FaceMetrics
   /** Which regions are served; every well-formed one when absent. */
   readonly regions?: (region: string) => boolean
+  /** Bytes of bodies that may be on their way in at once, all together. */
+  readonly unauthenticatedBytes?: number
 }
 
 export interface KmsFaceHandler {
@@ -91,6 +95,7 @@ class KmsFace {
   readonly #signatures: VerificationContext
   readonly #replies: ReplyWriter
   readonly #failures: FailureLog
+  readonly #bodies: BodyBudget
   readonly #underWay = new UnderWay()
 
   constructor(parts: KmsFaceParts) {
@@ -98,6 +103,7 @@ class KmsFace {
     this.#signatures = verificationContext(parts)
     this.#replies = new ReplyWriter(parts.clock, KMS_DIALECT)
     this.#failures = new FailureLog(parts.logger, () => parts.clock.uptime())
+    this.#bodies = new BodyBudget(parts.unauthenticatedBytes ?? UNAUTHENTICATED_BYTES, overloaded)
   }
 
   /** Answers one call of an operation. Never rejects. */
@@ -105,7 +111,7 @@ class KmsFace {
     const exchange = new Exchange(request, this.#parts.clock)
     this.#underWay.begin()
     try {
-      const body = await readBody(request, MAX_BODY_BYTES)
+      const body = await readBody(request, MAX_BODY_BYTES, this.#bodies)
       const caller = this.#authenticate(request, body) // first: a stranger learns nothing of what follows
       exchange.operation = requestedOperation(request)
       const reply = await this.#performAudited(exchange.operation, exchange, caller, body)
@@ -194,6 +200,10 @@ class KmsFace {
     if (answer.status >= 500)
       this.#failures.note({ requestId, operation, code: answer.type, error })
   }
+}
+
+function overloaded(): KmsError {
+  return new KmsError('ThrottlingException', 'The service is overloaded.')
 }
 
 function verificationContext({ principals, clock, regions }: KmsFaceParts): VerificationContext {

@@ -51,6 +51,8 @@ export interface XksFaceParts {
   readonly admission?: AdmissionLimit
   /** Bytes of bodies that may be on their way in at once, all together. */
   readonly unauthenticatedBytes?: number
+  /** So long after a request was whole its record must be written, or its answer is that it was late; absent: whenever it is. */
+  readonly recordedWithinMs?: number
 }
 
 export interface XksFaceHandler {
@@ -268,6 +270,7 @@ class XksFace {
     const { journal, proxy, admission } = this.#parts
     const { operation, store, externalKeyId } = target
     const trail = newXksTrail()
+    const wholeAt = performance.now()
     const entry = (): XksEntry => ({
       operation,
       storeName: store.name,
@@ -285,13 +288,40 @@ class XksFace {
       reply = await proxy.perform(call, trail)
     } catch (cause) {
       const { type: code, message } = xksWireError(cause, facts.requestId)
-      await recordFailure(cause, () => journal.record({ ...entry(), error: { code, message } }))
+      const failed: XksEntry = { ...entry(), error: { code, message } }
+      await this.#inTime(
+        wholeAt,
+        recordFailure(cause, () => journal.record(failed)),
+      )
       throw cause
     } finally {
       call.leave()
     }
-    await journal.record(entry())
+    await this.#inTime(wholeAt, journal.record(entry()))
     return reply
+  }
+
+  /**
+   * XKS X-11: AWS KMS does not wait for a disk that hangs. What was made stays here, for its record is not written (ARCH-D14); that
+   * is written when it can be, tells what the token did, and is waited for before the end.
+   */
+  async #inTime(wholeAt: number, recorded: Promise<void>): Promise<void> {
+    const { recordedWithinMs } = this.#parts
+    if (recordedWithinMs === undefined) return recorded
+    const { promise: late, reject } = Promise.withResolvers<never>()
+    const leftMs = wholeAt + recordedWithinMs - performance.now()
+    const timer = setTimeout(() => {
+      this.#underWay.begin()
+      const end = (): void => this.#underWay.end()
+      void recorded.then(end, end)
+      const cause = new Error('its audit record was not written in time')
+      reject(new XksError('DependencyTimeoutException', undefined, { cause }))
+    }, leftMs)
+    try {
+      await Promise.race([recorded, late])
+    } finally {
+      clearTimeout(timer)
+    }
   }
 
   /** Health counts for nothing: it answers from memory, and a busy store is not a sick one. */

@@ -16,18 +16,29 @@ import {
 import { enabledKey } from './new-key.ts'
 import type { TokenWriteLock } from './token-write-lock.ts'
 
+/** What else belongs into the transaction of a change, such as its audit record (ARCH-D14). */
+type RecordKey = (draft: KeyDraft, changed: Key) => void
+
+const NOTHING: RecordKey = () => undefined
+
 /** What storage calls an external key; AWS never hears of it. */
 export function externalKeyArn(keyId: string): string {
   return `arn:hsm-bridge:xks:::key/${keyId}`
 }
 
 /** Makes an external key with fresh material in the token. Throws AlreadyExistsException when its name is taken (XKS U-05). */
-export function makeExternalKey(context: MakingContext, facts: ExternalFacts): Promise<Key> {
+export function makeExternalKey(
+  context: MakingContext,
+  facts: ExternalFacts,
+  record = NOTHING,
+): Promise<Key> {
   const owner = newOwner(facts)
   const check = (draft: KeyDraft) => assertExternalNameIsFree(draft, facts)
   return makeMaterial(context, owner, 'create', check, (draft, made) => {
     check(draft)
-    return putExternalKey(draft, owner, made)
+    const key = putExternalKey(draft, owner, made)
+    record(draft, key)
+    return key
   })
 }
 
@@ -45,6 +56,7 @@ export interface Adoption {
     turn: WriteTurn,
     planned: (plan: MaterialPlan) => Promise<void>,
   ) => Promise<Material>
+  readonly record?: RecordKey
 }
 
 /**
@@ -53,7 +65,7 @@ export interface Adoption {
  */
 export function adoptExternalKey(context: MakingContext, adoption: Adoption): Promise<Key> {
   const { storage, clock } = context
-  const { facts, adopt, encryptionsSoFar } = adoption
+  const { facts, adopt, encryptionsSoFar, record = NOTHING } = adoption
   const owner = newOwner(facts)
   const createdAt = clock.now()
   return storage.withTokenWriteLock(async (lock) => {
@@ -77,7 +89,10 @@ export function adoptExternalKey(context: MakingContext, adoption: Adoption): Pr
     if (!begun.intent) throw new TypeError('a key was adopted without a plan')
     return commitMaterial(context, lock, material, begun.intent, (draft, made) => {
       assertExternalNameIsFree(draft, facts)
-      return putExternalKey(draft, owner, { ...made, encryptionsReserved: encryptionsSoFar })
+      const counted = { ...made, encryptionsReserved: encryptionsSoFar }
+      const key = putExternalKey(draft, owner, counted)
+      record(draft, key)
+      return key
     })
   })
 }
@@ -102,8 +117,9 @@ export function setExternalKeyState(
   context: Pick<MakingContext, 'storage'>,
   arn: string,
   state: 'Enabled' | 'Disabled',
+  record = NOTHING,
 ): Promise<Key> {
-  return changeExternalKey(context, arn, (key) =>
+  return changeExternalKey(context, arn, record, (key) =>
     key.state === state ? undefined : { ...key, state },
   )
 }
@@ -113,8 +129,9 @@ export function pinExternalKey(
   context: Pick<MakingContext, 'storage'>,
   arn: string,
   kmsKeyArn: string | undefined,
+  record = NOTHING,
 ): Promise<Key> {
-  return changeExternalKey(context, arn, (key, { kmsKeyArn: before, ...facts }) => {
+  return changeExternalKey(context, arn, record, (key, { kmsKeyArn: before, ...facts }) => {
     const external = kmsKeyArn === undefined ? facts : { ...facts, kmsKeyArn }
     return before === kmsKeyArn ? undefined : { ...key, external }
   })
@@ -123,13 +140,17 @@ export function pinExternalKey(
 function changeExternalKey(
   { storage }: Pick<MakingContext, 'storage'>,
   arn: string,
+  record: RecordKey,
   change: (key: Key, external: ExternalFacts) => Key | undefined,
 ): Promise<Key> {
   return storage.change((draft) => {
     const key = draft.findKey(arn)
     if (!key?.external) throw new KmsError('NotFoundException', `${arn} does not exist`)
     const changed = change(key, key.external)
-    return changed ? draft.putKey(changed) : key
+    if (!changed) return key
+    const latest = draft.putKey(changed)
+    record(draft, latest)
+    return latest
   })
 }
 

@@ -24,8 +24,8 @@ export interface RebuildReport {
 }
 
 /**
- * Writes what the token's records say and storage does not know (FM-F29). What storage knows stays as it is; the youngest
- * material of a key becomes its current one. `intents` are the open ones: adopted material is no longer in question.
+ * Writes what the token's records say and storage does not know (FM-F29). What storage knows stays as it is, but for external keys
+ * with younger materials; the youngest material of a key becomes its current one. `intents` are the open ones: adopted material is no longer in question.
  */
 export function rebuildKeys(
   draft: KeyDraft,
@@ -68,8 +68,34 @@ function adopt(draft: KeyDraft, arn: string, record: MaterialRecord): void {
   const youngest = draft.materialsOf(arn).at(-1)
   if (!known) draft.putKey(newKey(arn, origin, adopted))
   else if (!youngest || youngest.lineage < lineage)
-    draft.putKey({ ...known, currentMaterialId: material.materialId })
+    draft.putKey({ ...asRecorded(known, origin), currentMaterialId: material.materialId })
   draft.putMaterial(adopted)
+}
+
+/**
+ * XKS Z-05: a record tells the pin of the time when its material was made, so the youngest one tells most. One that tells of no pin
+ * takes none off: a guard that is there too long is noticed, one that is missing is not.
+ */
+function asRecorded(known: Key, { external }: MaterialOrigin): Key {
+  if (!known.external) return known
+  const kmsKeyArn = external?.kmsKeyArn
+  const facts = { ...known.external, ...(kmsKeyArn !== undefined && { kmsKeyArn }) }
+  return { ...known, external: facts, state: 'Disabled' }
+}
+
+/**
+ * For a database that is older than the token: pins, states, policies of stores and removed credentials may be younger than what it
+ * knows of them, and no token tells. So its external keys wait for an operator, as added ones do (XKS Z-05). Answers their ARNs.
+ */
+export function disableExternalKeys(draft: KeyDraft, keys: Iterable<Key>): readonly string[] {
+  const disabled: string[] = []
+  for (const { arn } of keys) {
+    const key = draft.findKey(arn)
+    if (!key?.external || key.state !== 'Enabled') continue
+    draft.putKey({ ...key, state: 'Disabled' })
+    disabled.push(arn)
+  }
+  return disabled
 }
 
 /**
@@ -83,7 +109,7 @@ function encryptionsSoFar({ external }: MaterialOrigin): number {
 /**
  * An external key is reached again when there is a store of the name that its record tells, which an operator makes or declares,
  * with new credentials, because those lie in no token; and when it is enabled: nor does the token tell whether it was disabled or
- * pinned later, or what the policy of its store allowed (XKS Z-05, XKS Z-06).
+ * pinned since its youngest material, or what the policy of its store allowed (XKS Z-05, XKS Z-06).
  */
 function newKey(arn: string, origin: MaterialOrigin, current: KeyMaterial): Key {
   const { keyId, accountId, region, external } = origin

@@ -83,13 +83,20 @@ export function rotateDueKey<T>(
 }
 
 /** An operator's word: the external key encrypts under new material from now on, made by us also where the first was adopted. */
-export function rotateExternalKey(context: MakingContext, key: Key): Promise<Key> {
+export function rotateExternalKey(
+  context: MakingContext,
+  key: Key,
+  record: (draft: KeyDraft, rotated: Key) => void = () => undefined,
+): Promise<Key> {
   return rotate(
     context,
     key,
     'ON_DEMAND',
     () => undefined,
-    (_draft, rotated) => rotated,
+    (draft, rotated) => {
+      record(draft, rotated)
+      return rotated
+    },
   )
 }
 

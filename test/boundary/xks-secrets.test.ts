@@ -15,6 +15,7 @@ interface Haystack {
 }
 
 const KEY = 'key'
+const HANDED_IN = 'HANDEDINCREDENTIAL2345'
 
 describe('secrets behind the XKS face', () => {
   let bridge: XksDaemonUnderTest
@@ -92,6 +93,12 @@ describe('secrets behind the XKS face', () => {
 
   async function administer(): Promise<void> {
     await bridge.administer('xks key rotate', { name: `${STORE}/${KEY}` })
+    const secret = randomBytes(48).toString('base64')
+    canaries.push(new Canary('secret that was handed in', secret))
+    const credential = { accessKeyId: HANDED_IN, secret }
+    const added = await bridge.administer('xks credential add', { store: STORE, credential })
+    hear('xks credential add', JSON.stringify(added))
+    await bridge.administer('xks credential remove', { accessKeyId: HANDED_IN })
     for (const command of [
       ['xks', 'store', 'list'],
       ['xks', 'store', 'show', STORE],
@@ -128,9 +135,24 @@ describe('secrets behind the XKS face', () => {
     const wholeOf = (part: string) =>
       Buffer.concat(files.filter(({ place }) => place.includes(part)).map(({ bytes }) => bytes))
     const { accessKeyId } = bridge.endpoint()
-    expect(wholeOf('/state/audit/').includes('"xks-proxy"')).to.equal(true)
+    expect(bridge.records().length).to.be.greaterThan(6)
+    const { requestParameters } = bridge.changes()[1] ?? expect.fail('no change is recorded')
+    expect(requestParameters).to.deep.equal({ storeName: STORE, accessKeyId })
+    expect(bridge.changes().map(({ eventName }) => eventName)).to.deep.equal([
+      'DeclareExternalKeyStores', // at the start
+      'AddExternalKeyStoreCredential', // by xks config-file
+      'CreateExternalKey',
+      'RotateExternalKey',
+      'AddExternalKeyStoreCredential',
+      'RemoveExternalKeyStoreCredential',
+    ])
     expect(wholeOf('hsm-bridge.sqlite').includes(accessKeyId)).to.equal(true)
     expect(wholeOf('daemon.log').includes('"command":"xks key rotate"')).to.equal(true)
+  })
+
+  it('ARCH-D14: a change by the command line while no daemon runs is in the spool when it ends', async () => {
+    await bridge.daemon.cli('xks', 'key', 'disable', `${STORE}/${KEY}`)
+    expect(bridge.changes().at(-1)).to.include({ eventName: 'DisableExternalKey' })
   })
 })
 

@@ -2,10 +2,12 @@ import { expect } from 'chai'
 import { chmodSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
 import { AdminFailure, askDaemon } from '../../src/daemon/admin-client.ts'
 import { AdminServer } from '../../src/daemon/admin-server.ts'
 import { ConfigError } from '../../src/daemon/config-error.ts'
 import type { Logger } from '../../src/daemon/log.ts'
+import { connections } from '../support/connections.ts'
 import { temporaryDirectory } from './temporary-directory.ts'
 
 const ignore = (): void => {}
@@ -65,6 +67,15 @@ describe('administration socket', () => {
       () => expect.fail('it listens'),
       (error: unknown) => expect(error).instanceOf(ConfigError),
     )
+  })
+
+  it('AT-H17: takes 32 connections, disconnects who comes on top, and is there again when one goes', async () => {
+    const held = await connections(32, { path })
+    expect(await failure(askDaemon(path, 'key-list', {}))).include('does not answer')
+    held.pop()?.destroy()
+    while ((await askDaemon(path, 'key-list', {}).catch(() => undefined)) === undefined)
+      await pause(5)
+    for (const socket of held) socket.destroy()
   })
 
   it('takes POST only', async () => {

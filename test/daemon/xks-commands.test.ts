@@ -1,10 +1,19 @@
 import { expect } from 'chai'
-import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { inspect } from 'node:util'
 import { stringify } from 'yaml'
 import { ADMIN_COMMANDS, performCommand } from '../../src/daemon/commands/index.ts'
 import { type AdminCommand, commandPath, type Given } from '../../src/daemon/command.ts'
+import { type AuditLog, createAuditLog } from '../../src/audit/audit-log.ts'
 import { loadConfig } from '../../src/daemon/config.ts'
 import { ConfiguredXks } from '../../src/daemon/configured-xks.ts'
 import { initialise } from '../../src/daemon/initialise.ts'
@@ -14,14 +23,27 @@ import { Page } from '../../src/daemon/page.ts'
 import { readSeed, seedKeys, seedPrincipals } from '../../src/daemon/seed.ts'
 import type { XksKeySummary } from '../../src/daemon/xks-key.ts'
 import { createKms, type KmsService } from '../../src/kms/create-kms.ts'
+import { systemClock } from '../../src/kms/clock.ts'
 import { ROTATE_ENCRYPTIONS } from '../../src/kms/encryption-budget.ts'
 import { makeSoftHsmToken, type SoftHsmToken } from '../support/softhsm.ts'
 import { type ForeignKey, visitToken } from '../support/token-visitor.ts'
 import { capturedStream } from './captured-stream.ts'
 import { temporaryDirectory } from './temporary-directory.ts'
 
+const RELOAD = 'ReloadConfiguration'
 const PIN_ARN = 'arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab'
 const OWN = { AccessKeyId: 'OWNEDCREDENTIAL234567', RawSecretAccessKey: 'S+/='.repeat(11) }
+
+interface ChangeRecord {
+  readonly eventName: string
+  readonly requestParameters: Readonly<Record<string, unknown>>
+  readonly responseElements: Readonly<Record<string, unknown>> | null
+}
+
+interface RebuiltKeys {
+  readonly externalKeys: readonly { readonly name: string; readonly kmsKeyArn: string | null }[]
+  readonly keysToRotate: readonly string[]
+}
 
 describe('xks commands', function () {
   this.timeout(30_000)
@@ -32,6 +54,8 @@ describe('xks commands', function () {
   let bridge: Installation
   let kms: KmsService
   let xks: ConfiguredXks
+  let audit: AuditLog
+  const spool = join(directory, 'state/audit')
 
   const log = capturedStream()
 
@@ -51,11 +75,39 @@ describe('xks commands', function () {
     const { custody } = await bridge.token()
     kms = createKms({ storage: bridge.storage, custody })
     xks = new ConfiguredXks(bridge, kms.budget)
+    await openAudit()
+  }
+
+  /** As the daemon does it. */
+  async function openAudit(): Promise<void> {
+    const { outbox } = bridge.storage
+    audit = await createAuditLog({
+      directory: spool,
+      durability: 'write',
+      clock: systemClock,
+      outbox,
+    })
+    bridge.administration.deliver = (line) => audit.deliver(line)
   }
 
   async function close(): Promise<void> {
     await kms.close()
+    await audit.close()
     await bridge.close()
+  }
+
+  /** Audit records of changes that `work` left in the spool. */
+  async function recordsOf(work: () => Promise<unknown>): Promise<ChangeRecord[]> {
+    const lines = () =>
+      readdirSync(spool)
+        .toSorted()
+        .flatMap((name) => readFileSync(join(spool, name), 'utf8').trimEnd().split('\n'))
+    const before = lines().filter((line) => line !== '').length
+    await work()
+    return lines()
+      .filter((line) => line !== '')
+      .slice(before)
+      .map((line) => JSON.parse(line) as ChangeRecord)
   }
 
   function configure(members: object, { profile = 'softhsm2' } = {}): void {
@@ -135,6 +187,73 @@ describe('xks commands', function () {
       expect(await create({ uriPathPrefix: '/x', policyFile })).include('Statement')
     })
 
+    it('XKS X-02: disables and enables one at once', async () => {
+      const enabled = () => xks.directory.findStore('/payments')?.enabled
+      const { result, text } = await run('xks store disable', { store: 'payments' })
+      expect(result).deep.include({ name: 'payments', enabled: false, policy: policyFor('*') })
+      expect(text).include('every use of the store payments is refused')
+      expect(enabled()).equal(false)
+      expect((await run('xks store list')).text).match(/^payments .*Disabled/m)
+      expect((await run('xks store enable', { store: 'payments' })).text).include('may be used')
+      expect(enabled()).equal(true)
+      const unknown = await refusal('xks store disable', { store: 'none' })
+      expect(unknown).include('there is no external key store none')
+    })
+
+    it('ARCH-D14: every change of one is recorded, and what changes nothing is not', async () => {
+      const plain = { store: 'told', uriPathPrefix: '/told', regions: 'eu-west-1' }
+      const records = await recordsOf(async () => {
+        await run('xks store create', plain)
+        await run('xks store disable', { store: 'told' })
+        await run('xks store disable', { store: 'told' })
+        await run('xks store enable', { store: 'told' })
+        await run('xks credential add', { store: 'told' })
+        await refusal('xks store create', plain)
+        await run('xks store delete', { store: 'told' })
+      })
+      const told = { storeName: 'told' }
+      expect(records.map((it) => [it.eventName, it.requestParameters])).deep.equal([
+        [
+          'CreateExternalKeyStore',
+          { ...told, uriPathPrefix: '/told', regions: ['eu-west-1'], enabled: true },
+        ],
+        ['DisableExternalKeyStore', told],
+        ['EnableExternalKeyStore', told],
+        ['AddExternalKeyStoreCredential', records[3]?.requestParameters],
+        ['DeleteExternalKeyStore', told],
+      ])
+      const { accessKeyId } = records[3]?.requestParameters ?? {}
+      expect(records[4]?.responseElements).deep.equal({ removedAccessKeyIds: [accessKeyId] })
+      expect(await bridge.storage.outbox.pending()).deep.equal([])
+    })
+
+    it('ARCH-D14: a record names the local administrator, whose uid nobody knows', async () => {
+      const [record] = await recordsOf(() => run('xks store enable', { store: 'plain' }))
+      expect(record).deep.include({
+        eventSource: 'xks-proxy',
+        eventName: 'EnableExternalKeyStore',
+        userIdentity: {
+          type: 'LocalAdministrator',
+          principalId: 'uid unknown: the user of hsm-bridge, or root',
+        },
+        readOnly: false,
+        eventType: 'AwsApiCall',
+        eventCategory: 'Management',
+      })
+      expect(record).to.include.all.keys('eventVersion', 'eventTime', 'eventID', 'resources')
+    })
+
+    it('ARCH-D14: a record that the spool does not take waits in the outbox', async () => {
+      await audit.close()
+      bridge.administration.deliver = () => Promise.reject(new Error('disk full'))
+      await run('xks store disable', { store: 'plain' })
+      expect(await bridge.storage.outbox.pending()).lengthOf(1)
+      expect(log.text()).include('waits in the outbox')
+      const records = await recordsOf(openAudit)
+      expect(records).to.have.nested.property('[0].eventName', 'DisableExternalKeyStore')
+      expect(await bridge.storage.outbox.pending()).deep.equal([])
+    })
+
     it('deletes one only while it has no keys', async () => {
       await run('xks store create', { store: 'gone', uriPathPrefix: '/gone' })
       await run('xks credential add', { store: 'gone' })
@@ -174,6 +293,42 @@ describe('xks commands', function () {
       expect(await refusal('xks key create', pin)).include('must be the ARN of a KMS key')
     })
 
+    it('ARCH-D14: every change of one is recorded with all that was settled about it', async () => {
+      const key = { key: 'payments/told' }
+      let id: unknown
+      const records = await recordsOf(async () => {
+        await run('xks key create', key)
+        id = bridge.storage.snapshot.findExternalKey('payments', 'told')?.currentMaterialId
+        await run('xks key disable', key)
+        await run('xks key disable', key)
+        await run('xks key enable', key)
+        await run('xks key pin', { ...key, kmsKeyArn: PIN_ARN })
+        await run('xks key pin', { ...key, kmsKeyArn: PIN_ARN })
+        await run('xks key pin', key)
+        await run('xks key rotate', key)
+        await refusal('xks key create', key)
+      })
+      const made = bridge.storage.snapshot.findExternalKey('payments', 'told')
+      const keyUsage = ['ENCRYPT', 'DECRYPT']
+      const facts = { storeName: 'payments', externalKeyId: 'told', keyUsage }
+      const whole = { ...facts, adopted: false, opensHashedAad: false }
+      expect(
+        records.map((it) => [it.eventName, it.requestParameters, it.responseElements]),
+      ).deep.equal([
+        ['CreateExternalKey', whole, { state: 'Enabled', keyMaterialId: id }],
+        ['DisableExternalKey', whole, { state: 'Disabled', keyMaterialId: id }],
+        ['EnableExternalKey', whole, { state: 'Enabled', keyMaterialId: id }],
+        [
+          'PinExternalKey',
+          { ...whole, kmsKeyArn: PIN_ARN },
+          { state: 'Enabled', keyMaterialId: id },
+        ],
+        ['UnpinExternalKey', whole, { state: 'Enabled', keyMaterialId: id }],
+        ['RotateExternalKey', whole, { state: 'Enabled', keyMaterialId: made?.currentMaterialId }],
+      ])
+      for (const record of records) expect(record).deep.include({ resources: [{ ARN: made?.arn }] })
+    })
+
     it('XKS G-05, G-06: disables and enables one at once', async () => {
       const enabled = () => xks.directory.findStore('/payments')?.findKey('one')?.enabled
       expect((await keyOf('xks key disable', { key: 'payments/one' })).state).equal('Disabled')
@@ -209,7 +364,7 @@ describe('xks commands', function () {
     it('is in key show by its name, and not in key list', async () => {
       expect((await run('key show', { key: 'payments/one' })).text).include('payments/one')
       expect((await run('key list')).result).deep.equal([])
-      expect((await run('xks key list', { store: 'payments' })).result).lengthOf(1)
+      expect((await run('xks key list', { store: 'payments' })).result).lengthOf(2)
       expect((await run('xks key list')).text).match(/^payments\/one .*\n?/m)
     })
   })
@@ -220,7 +375,13 @@ describe('xks commands', function () {
     it('takes a key by its label, counts what it may have encrypted, and says what it heard of it', async () => {
       visitToken(token, 'makeForeignKey', JSON.stringify(old))
       const given = { key: 'payments/old', label: 'old-key', from: 'aws-kms-xks-proxy' }
-      const { result, text } = await run('xks key adopt', given)
+      let answer: { result: unknown; text: string } | undefined
+      const [record] = await recordsOf(async () => {
+        answer = await run('xks key adopt', given)
+      })
+      const { result, text } = answer ?? expect.fail('no answer')
+      expect(record).to.have.property('eventName', 'AdoptExternalKey')
+      expect(record?.requestParameters).include({ externalKeyId: 'old', adopted: true })
       expect(result).deep.include({ adopted: true, opensHashedAad: true, tokenLabel: 'old-key' })
       expect(text).include('always sensitive')
       const key = bridge.storage.snapshot.findExternalKey('payments', 'old') ?? expect.fail('gone')
@@ -260,6 +421,20 @@ describe('xks commands', function () {
       const { result } = await run('reconcile')
       expect(result).deep.include({ openIntents: [], unknownRecords: [], missingMaterials: [] })
     })
+
+    it('reconcile lists keys of other programs and finds nothing wrong in them; leftovers it does', async () => {
+      const row = ADMIN_COMMANDS.find(({ name }) => name === 'reconcile') ?? expect.fail('gone')
+      const { result, text } = await run('reconcile')
+      const foreignObjects = [{ id: 'a2a2', label: 'leaves' }]
+      expect(result).deep.include({ unknownObjects: [], foreignObjects })
+      expect(text).include('CKA_ID a2a2 leaves')
+      expect(row.succeeded?.(result)).equal(true)
+      const stray = { id: 'a4a4', label: 'hsm-bridge:stray' }
+      visitToken(token, 'makeForeignKey', JSON.stringify(stray))
+      const { result: found } = await run('reconcile')
+      expect(found).deep.include({ unknownObjects: [{ ...stray, ours: true }], foreignObjects })
+      expect(row.succeeded?.(found)).equal(false)
+    })
   })
 
   describe('xks credential', () => {
@@ -287,7 +462,12 @@ describe('xks commands', function () {
       expect(text).not.include(OWN.RawSecretAccessKey)
       const credential = xks.directory.findCredential(OWN.AccessKeyId)
       expect(credential?.secretAccessKey.reveal()).equal(OWN.RawSecretAccessKey)
-      await run('xks credential remove', { 'access-key-id': OWN.AccessKeyId })
+      const [record] = await recordsOf(() =>
+        run('xks credential remove', { 'access-key-id': OWN.AccessKeyId }),
+      )
+      const requestParameters = { storeName: 'payments', accessKeyId: OWN.AccessKeyId }
+      const eventName = 'RemoveExternalKeyStoreCredential'
+      expect(record).deep.include({ eventName, requestParameters, responseElements: null })
       expect(xks.directory.findCredential(OWN.AccessKeyId)).equal(undefined)
       const whole = { XksProxyUriPath: '/kms/xks/v1', XksProxyAuthenticationCredential: OWN }
       writeFileSync(file, JSON.stringify(whole))
@@ -373,6 +553,9 @@ describe('xks commands', function () {
       await xks.start()
       expect(store()?.enabled).equal(true)
       expect(await refusal('xks store delete', { store: 'declared' })).include('declares the store')
+      const words = `${configFile} declares the store declared: say \`enabled: false\` there, then reload`
+      expect(await refusal('xks store disable', { store: 'declared' })).equal(words)
+      expect(store()?.enabled).equal(true)
     })
 
     it('is read again by a word, with the TLS of the face', async () => {
@@ -383,10 +566,19 @@ describe('xks commands', function () {
         return () => faces.push('used')
       })
       configure({ ...declared({ enabled: false }), region: 'eu-central-1' })
-      const { result } = await run('reload')
+      let result: unknown
+      const records = await recordsOf(async () => {
+        result = (await run('reload')).result
+        await run('reload')
+      })
       expect(result).deep.equal({ made: [], changed: ['declared'], afterRestart: ['region'] })
+      const [first, second] = records.map(({ requestParameters }) => requestParameters)
+      expect(records.map(({ eventName }) => eventName)).deep.equal(Array(2).fill(RELOAD))
+      expect(first).deep.include({ made: [], changed: ['declared'] })
+      expect(first).to.have.nested.property('stores[0].enabled', false)
+      expect(second).deep.equal({ made: [], changed: [], stores: [] })
       expect(store()?.enabled).equal(false)
-      expect(faces).deep.equal(['read for 1', 'used'])
+      expect(faces.slice(0, 2)).deep.equal(['read for 1', 'used'])
     })
 
     it('FM-F30: renews a certificate while storage is read-only, as long as no store differs', async () => {
@@ -400,7 +592,12 @@ describe('xks commands', function () {
         configure(declared({ enabled: true }))
         expect(await refusal('reload')).equal('older than the token')
         expect(renewed).equal(1)
+        configure({ ...declared({ enabled: false }), region: 'eu-central-1' })
+        bridge.administration.deliver = () => Promise.reject(new Error('disk full'))
+        expect(await refusal('reload'), 'ARCH-D14').equal('disk full')
+        expect(renewed).equal(1)
       } finally {
+        bridge.administration.deliver = (line) => audit.deliver(line)
         bridge.storage.setReadOnly(undefined)
         configure({ ...declared({ enabled: false }), region: 'eu-central-1' })
       }
@@ -476,6 +673,11 @@ describe('xks commands', function () {
   })
 
   describe('at the end', () => {
+    const database = join(directory, 'state/hsm-bridge.sqlite')
+    const removeDatabase = () => {
+      for (const end of ['', '-wal', '-shm']) rmSync(database + end, { force: true })
+    }
+
     it('a seed makes stores, credentials and keys, and may be applied again', async () => {
       const file = join(directory, 'seed.yaml')
       const example = readFileSync(join(import.meta.dirname, '../../seed.example.yaml'), 'utf8')
@@ -494,6 +696,31 @@ describe('xks commands', function () {
       expect(inspect(seed, { depth: 9 })).not.include(found?.secretAccessKey.reveal())
     })
 
+    it('XKS Z-05: rebuild of an older database disables its external keys, and finds a pin that was rotated', async () => {
+      const older = join(directory, 'older.sqlite')
+      await bridge.storage.backup(older)
+      const { text } = await run('xks key pin', { key: 'payments/told', kmsKeyArn: PIN_ARN })
+      expect(text).include('with the next material (xks key rotate)')
+      await run('xks key rotate', { key: 'payments/told' })
+      await run('xks key pin', { key: 'payments/one', kmsKeyArn: PIN_ARN })
+      await close()
+      removeDatabase()
+      copyFileSync(older, database)
+      await open()
+      const rebuilt = await run('rebuild')
+      const { externalKeys } = rebuilt.result as RebuiltKeys
+      const pins = new Map(externalKeys.map(({ name, kmsKeyArn }) => [name, kmsKeyArn]))
+      expect([pins.get('payments/told'), pins.get('payments/one')]).deep.equal([PIN_ARN, null])
+      expect(rebuilt.text).match(/payments\/one +none[^]*They are Disabled: no later pin is known/)
+      const keys = [...bridge.storage.snapshot.allKeys()].filter(({ external }) => external)
+      expect(keys.map(({ state }) => state)).deep.equal(keys.map(() => 'Disabled'))
+      for (const name of pins.keys()) await run('xks key enable', { key: name })
+      expect((await run('rebuild')).result, 'once').deep.include({
+        externalKeys: [],
+        keysDisabled: [],
+      })
+    })
+
     it('FM-F29: rebuild lists the external keys to look at and those to rotate first', async () => {
       const { snapshot } = bridge.storage
       const names = [...snapshot.allKeys()].flatMap(({ external }) =>
@@ -501,14 +728,10 @@ describe('xks commands', function () {
       )
       await run('xks key pin', { key: 'payments/one', kmsKeyArn: PIN_ARN.replace('1234', '5678') })
       await close()
-      for (const end of ['', '-wal', '-shm'])
-        rmSync(join(directory, `state/hsm-bridge.sqlite${end}`), { force: true })
+      removeDatabase()
       bridge = await Installation.open(around(), 'test')
       const { result, text } = await run('rebuild')
-      const { externalKeys, keysToRotate } = result as {
-        externalKeys: { name: string; kmsKeyArn: string | null }[]
-        keysToRotate: string[]
-      }
+      const { externalKeys, keysToRotate } = result as RebuiltKeys
       expect(externalKeys.map(({ name }) => name)).deep.equal(names.toSorted())
       expect(keysToRotate).deep.equal(['payments/imported', 'payments/old'])
       expect(text)

@@ -59,6 +59,23 @@ describePostgres('two daemons with an XKS face on one PostgreSQL and one token',
     await holdsSoon(() => there.decrypt(KEY, sealed), 'ok')
   })
 
+  it('XKS X-02, ARCH-D12: a store disabled in the one is disabled in the other within 1 s', async () => {
+    const [name, uriPathPrefix] = ['undeclared', '/undeclared']
+    await one.administer('xks store create', { name, uriPathPrefix, regions: [], enabled: true })
+    const endpoint = { ...other.endpoint(), uriPathPrefix }
+    const caller = new XksClient(await credentialFor(one, name, endpoint))
+    const keyUsage = ['ENCRYPT', 'DECRYPT']
+    await one.administer('xks key create', { name: `${name}/${KEY}`, keyUsage })
+    await eventually(
+      async () => (await outcomeOf(caller.encrypt(KEY, PLAINTEXT))) === 'ok',
+      () => other.daemon.log(),
+    )
+    await one.administer('xks store disable', { name })
+    await holdsSoon(() => caller.encrypt(KEY, PLAINTEXT), 'InvalidStateException')
+    await one.administer('xks store enable', { name })
+    await holdsSoon(() => caller.encrypt(KEY, PLAINTEXT), 'ok')
+  })
+
   it('XKS Z-02, ARCH-D12: a policy that the one reads denies in the other within 1 s', async () => {
     const { configPath, directory } = one.daemon
     const before = readFileSync(configPath, 'utf8')

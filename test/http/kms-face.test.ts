@@ -1,4 +1,6 @@
 import type { IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import {
   CreateKeyCommand,
   DecryptCommand,
@@ -284,6 +286,26 @@ describe('KMS face', () => {
       const answer = await face.call('CreateKey', `{"Policy":${Policy}}`)
       expect(answer.status).to.equal(200)
       expect(face.requests[0]?.input['policy']).to.have.lengthOf(131_072)
+    })
+
+    it('AT-H18: throttles what the bodies of strangers leave no memory for', async () => {
+      const small = await new FaceUnderTest({ unauthenticatedBytes: 100_000 }).start()
+      const stranger = connect(small.port, '127.0.0.1')
+      try {
+        stranger.write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n')
+        stranger.write('x'.repeat(90_000))
+        const call = (bytes: number) => small.call('Encrypt', Buffer.alloc(bytes, ' '))
+        while ((await call(20_000)).text.includes('Throttling') === false) await pause(5)
+        const answer = await call(20_000)
+        expect(answer.status).to.equal(400)
+        expect(parseAnswer(answer)).to.include({ __type: 'ThrottlingException' })
+        expect((await small.call('ListKeys', '{}')).status).to.equal(200)
+        stranger.destroy()
+        while ((await call(20_000)).text.includes('Throttling')) await pause(5)
+      } finally {
+        stranger.destroy()
+        await small.stop()
+      }
     })
 
     for (const bytes of [1024 * 1024 + 1, 3 * 1024 * 1024]) {

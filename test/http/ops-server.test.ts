@@ -1,7 +1,9 @@
 import { once } from 'node:events'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as pause } from 'node:timers/promises'
 import { expect } from 'chai'
+import { connections } from '../support/connections.ts'
 import { createOpsServer, type Readiness } from '../../src/http/ops-server.ts'
 
 describe('ops server', () => {
@@ -93,6 +95,20 @@ describe('ops server', () => {
     const answer = await get('/metrics', 'POST')
     expect(answer.status).to.equal(405)
     expect(answer.headers.get('allow')).to.equal('GET')
+  })
+
+  it('AT-H17: takes 32 connections, disconnects who comes on top, and is there again when one goes', async () => {
+    const { port } = server.address() as AddressInfo
+    const held = await connections(32, { port })
+    const [extra] = await connections(1, { port })
+    await once(extra ?? expect.fail('none'), 'close')
+    held.pop()?.destroy()
+    while ((await get('/livez').catch(() => undefined))?.status !== 200) await pause(5)
+    for (const socket of held) socket.destroy()
+  })
+
+  it('AT-H17: nobody keeps a connection for 10 s without a request, or for 30 s without reading', () => {
+    expect(server).to.include({ headersTimeout: 10_000, requestTimeout: 10_000, timeout: 30_000 })
   })
 
   it('says nothing of what it runs on', async () => {

@@ -776,6 +776,33 @@ describe('XKS face', () => {
       expect(answer.text).not.to.contain('c2VjcmV0')
     })
 
+    for (const [what, perform] of [
+      ['what was made', async () => '{"plaintext":"c2VjcmV0"}'],
+      ['a failure', () => Promise.reject(new XksError('InvalidStateException', 'c2VjcmV0'))],
+    ] as const) {
+      it(`XKS X-11, ARCH-D14: without its record in time ${what} stays here, and the record is waited for`, async () => {
+        const impatient = await new XksFaceUnderTest({ recordedWithinMs: 30 }).start()
+        const written = Promise.withResolvers<void>()
+        impatient.perform = perform
+        impatient.record = () => written.promise
+        try {
+          const answer = await impatient.call(targetOf('decrypt'))
+          expect(answer.status).to.equal(503)
+          expect(errorNameOf(answer)).to.equal('DependencyTimeoutException')
+          expect(answer.text).not.to.contain('c2VjcmV0')
+          expect(impatient.records).to.have.lengthOf(1)
+          let idle = false
+          const waiting = impatient.idle().then(() => (idle = true))
+          await pause(5)
+          expect(idle).to.equal(false)
+          written.reject(new Error('spool is full'))
+          await waiting
+        } finally {
+          await impatient.stop()
+        }
+      })
+    }
+
     it('FM-F48: is not idle before the record of a client that has gone is written', async () => {
       const recording = Promise.withResolvers<void>()
       const written = Promise.withResolvers<void>()

@@ -26,6 +26,8 @@ const FACTS: ExternalFacts = {
   opensHashedAad: false,
 }
 
+const LATER = 'arn:aws:kms:eu-west-1:111122223333:key/later'
+
 describe('external keys', () => {
   let rig: Rig
   beforeEach(async () => {
@@ -292,28 +294,43 @@ describe('external keys', () => {
 
     it('XKS Z-05: as Disabled, for a pin or a policy may have been there that no record tells', async () => {
       const { arn } = await make()
-      await pinExternalKey(context(), arn, 'arn:aws:kms:eu-west-1:111122223333:key/later')
+      await pinExternalKey(context(), arn, LATER)
       await setExternalKeyState(context(), arn, 'Disabled')
       const { key } = await rebuilt(records())
       expect(key?.state).to.equal('Disabled')
     })
 
-    it('but those that storage knows stay in their state', async () => {
+    it('XKS Z-05: with the pin of their youngest material', async () => {
       const { arn } = await make()
+      const pinned = await pinExternalKey(context(), arn, LATER)
+      await rotateExternalKey(context(), pinned)
+      expect((await rebuilt(records().toReversed())).key?.external?.kmsKeyArn).to.equal(LATER)
+    })
+
+    it('XKS Z-05: a younger material without a pin takes none off', async () => {
+      const { arn } = await make()
+      await rotateExternalKey(context(), await pinExternalKey(context(), arn, undefined))
+      expect((await rebuilt(records())).key?.external).to.deep.equal(FACTS)
+    })
+
+    it('XKS Z-05: those that storage knows get Disabled, and the pin of what was made since', async () => {
+      const { arn } = await make()
+      const before = found()
+      await pinExternalKey(context(), arn, LATER)
       await rotateExternalKey(context(), found() ?? expect.fail('no key'))
       const [, younger] = records()
       const [old] = rig.storage.snapshot.materialsOf(arn)
-      const key = found()
-      if (!younger || !old || !key) return expect.fail('no record')
+      if (!younger || !old || !before) return expect.fail('no record')
       const storage = await openStorage({ path: `${rig.directory}/older.db` })
       await storage.change((draft) => {
-        draft.putKey({ ...key, currentMaterialId: old.material.materialId, rowVersion: 0 })
+        draft.putKey({ ...before, rowVersion: 0 })
         draft.putMaterial(old)
       })
       await storage.change((draft) => rebuildKeys(draft, [younger], []))
-      expect(storage.snapshot.findKey(arn)).to.include({
-        state: 'Enabled',
+      expect(storage.snapshot.findKey(arn)).to.deep.include({
+        state: 'Disabled',
         currentMaterialId: younger.material.materialId,
+        external: { ...FACTS, kmsKeyArn: LATER },
       })
       await storage.close()
     })

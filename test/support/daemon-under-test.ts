@@ -44,6 +44,8 @@ export interface DaemonOptions {
   /** Configuration members on top of ours; a function is given the daemon's own directory. */
   readonly config?: Configuration | ((directory: string) => Configuration)
   readonly region?: string
+  /** What is executed in the place of our launcher. */
+  readonly launcher?: string
   /** Folder with files of a state directory to begin with. */
   readonly stateFrom?: string
   /** A token that exists, instead of a fresh one; whoever made it removes it. */
@@ -92,6 +94,7 @@ export class DaemonUnderTest {
   readonly region: string
   readonly faults: FaultModule
   readonly configPath: string
+  readonly #launcher: string
   /** Everything that any run of the daemon printed. */
   readonly logPath: string
   #process: ChildProcess | undefined
@@ -101,6 +104,7 @@ export class DaemonUnderTest {
     this.directory = directory
     this.token = token
     this.region = options.region ?? 'eu-west-1'
+    this.#launcher = options.launcher ?? LAUNCHER
     this.state = join(directory, 'state')
     this.configPath = join(directory, 'config.yaml')
     this.logPath = join(directory, 'daemon.log')
@@ -141,7 +145,7 @@ export class DaemonUnderTest {
 
   /** Starts `serve` in a process group of its own and waits for its line with the endpoints. */
   async launch(): Promise<void> {
-    const child = spawn(LAUNCHER, ['serve', '--config', this.configPath, '--json'], {
+    const child = spawn(this.#launcher, ['serve', '--config', this.configPath, '--json'], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: this.environment(),
       detached: true,
@@ -174,10 +178,14 @@ export class DaemonUnderTest {
 
   /** Runs the command line tool on this daemon's configuration; resolves with what it printed. Rejects on an exit code but 0. */
   async cli(...args: readonly string[]): Promise<string> {
-    const { stdout } = await promisify(execFile)(LAUNCHER, [...args, '--config', this.configPath], {
-      env: this.environment(),
-      maxBuffer: 64 * 1024 * 1024,
-    })
+    const { stdout } = await promisify(execFile)(
+      this.#launcher,
+      [...args, '--config', this.configPath],
+      {
+        env: this.environment(),
+        maxBuffer: 64 * 1024 * 1024,
+      },
+    )
     return stdout
   }
 

@@ -31,7 +31,7 @@ export interface XksDaemonOptions extends DaemonOptions {
   readonly otherStore?: boolean
 }
 
-/** One line of the audit spool about a request of an external key store. */
+/** One line of the audit spool about an external key store. */
 export interface XksRecord {
   readonly eventName: string
   readonly errorCode?: string
@@ -197,13 +197,22 @@ export class XksDaemonUnderTest {
     return url
   }
 
-  /** What the audit spool has of the XKS face, oldest first. */
+  /** What the audit spool has of the XKS face's requests, oldest first. */
   records(): XksRecord[] {
+    return this.#recordsBy('AWSService')
+  }
+
+  /** What the audit spool has of administrative changes, oldest first. */
+  changes(): XksRecord[] {
+    return this.#recordsBy('LocalAdministrator')
+  }
+
+  #recordsBy(identityType: string): XksRecord[] {
     const folder = join(this.daemon.state, 'audit')
     return readdirSync(folder)
       .toSorted()
       .flatMap((name) => readFileSync(join(folder, name), 'utf8').split('\n'))
-      .filter((line) => line.includes('"xks-proxy"'))
+      .filter((line) => line.includes('"xks-proxy"') && line.includes(`"type":"${identityType}"`))
       .map((line) => JSON.parse(line) as XksRecord)
   }
 

@@ -16,7 +16,9 @@ export const rebuildCommand = defineCommand({
   prepare: () => ({}),
   perform: async (installation) => {
     const report = await rebuild(installation)
-    return { ...report, ...externalReport(installation.storage.snapshot, report.keysAdded) }
+    const { keysAdded, keysDisabled } = report
+    const { snapshot } = installation.storage
+    return { ...report, ...externalReport(snapshot, [...keysAdded, ...keysDisabled]) }
   },
   print: (it, page) => {
     page.facts([
@@ -44,14 +46,14 @@ export const rebuildCommand = defineCommand({
 
 /** What an operator has to decide about external keys before AWS KMS may use them. */
 interface ExternalReport {
-  /** Keys that were added; Disabled. `kmsKeyArn` is the pin that the token recorded, maybe an old one. */
+  /** Keys that were added, or were in a database that is older than the token; Disabled. The pin is maybe an old one, or missing. */
   readonly externalKeys: readonly { readonly name: string; readonly kmsKeyArn: string | null }[]
   /** Adopted keys, added or not, whose encryptions nobody knows: they decrypt only. */
   readonly keysToRotate: readonly string[]
 }
 
-function externalReport(snapshot: StorageSnapshot, keysAdded: readonly string[]): ExternalReport {
-  const added = new Set(keysAdded)
+function externalReport(snapshot: StorageSnapshot, arns: readonly string[]): ExternalReport {
+  const toLookAt = new Set(arns)
   const all = [...snapshot.allKeys()]
     .flatMap(({ arn, region, currentMaterialId, external }) =>
       external ? [{ ...external, arn, region, currentMaterialId, name: nameOf(external) }] : [],
@@ -59,7 +61,7 @@ function externalReport(snapshot: StorageSnapshot, keysAdded: readonly string[])
     .toSorted((a, b) => (a.name < b.name ? -1 : 1))
   return {
     externalKeys: all
-      .filter(({ arn }) => added.has(arn))
+      .filter(({ arn }) => toLookAt.has(arn))
       .map(({ name, kmsKeyArn }) => ({ name, kmsKeyArn: kmsKeyArn ?? null })),
     keysToRotate: all
       .filter(({ region, currentMaterialId }) => {
@@ -77,11 +79,11 @@ function nameOf({ storeName, externalKeyId }: ExternalFacts): string {
 function printExternalKeys({ externalKeys, keysToRotate }: ExternalReport, page: Page): void {
   if (externalKeys.length > 0) {
     page.table(
-      ['External key', 'Pin that the token recorded'],
+      ['External key', 'Pin when its youngest material was made'],
       externalKeys.map(({ name, kmsKeyArn }) => [name, kmsKeyArn ?? 'none']),
     )
     page.line(
-      'They are Disabled: the token knows no later pin, no state, no store and no policy of a store.',
+      'They are Disabled: no later pin is known, no state, no policy of a store, no removal of a credential.',
     )
     page.line('Make stores that are missing: hsm-bridge xks store create')
     page.line(

@@ -34,9 +34,9 @@ export const reconcileCommand = defineCommand({
       'destroy-intents finish by themselves; make-intents: hsm-bridge reconcile --destroy-uncommitted',
     )
     section(
-      'keys in the token that this database does not know',
-      it.unknownObjects.map(({ id, label }) => `CKA_ID ${id || '(none)'} ${label || '(no label)'}`),
-      'if this database is older than the token: hsm-bridge rebuild; else they are somebody else’s or leftovers',
+      'keys of ours in the token that this database does not know, and half-made objects',
+      it.unknownObjects.map(named),
+      'if this database is older than the token: hsm-bridge rebuild; else they are leftovers',
     )
     section(
       'records of materials that this database does not know',
@@ -55,9 +55,13 @@ export const reconcileCommand = defineCommand({
       ),
       'restore the token, or mount the right one: the keys stay as they are meanwhile',
     )
+    if (it.foreignObjects.length > 0)
+      page.line(`keys of other programs in the same token: ${it.foreignObjects.length}`)
+    for (const object of it.foreignObjects) page.line(`    ${named(object)}`)
     if (it.destroyed.length > 0)
       page.line(`Destroyed what ${it.destroyed.length} intent(s) had left.`)
   },
+  // Keys of other programs are no difference: a token is rarely ours alone.
   succeeded: (it) =>
     it.unknownObjects.length +
       it.unknownRecords.length +
@@ -66,3 +70,7 @@ export const reconcileCommand = defineCommand({
       it.openIntents.filter(({ leftover }) => leftover).length ===
     0,
 })
+
+function named({ id, label }: { readonly id: string; readonly label: string }): string {
+  return `CKA_ID ${id || '(none)'} ${label || '(no label)'}`
+}

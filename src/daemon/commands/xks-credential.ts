@@ -11,6 +11,7 @@ import {
   drawXksCredential,
   parseXksCredential,
   proxyConfiguration,
+  removeXksCredential,
   storeUnknown,
   xksAccessKeyId,
   xksSecret,
@@ -45,7 +46,7 @@ const add = defineCommand({
           secretAccessKey: new Sensitive(credential.secret),
         }
       : drawXksCredential()
-    await addXksCredential(installation, store, key)
+    await addRecorded(installation, store, key)
     return {
       store,
       accessKeyId: key.accessKeyId,
@@ -69,13 +70,12 @@ const remove = defineCommand({
   where: 'either',
   parameters: z.strictObject({ accessKeyId: z.string() }),
   prepare: (given) => ({ accessKeyId: String(given['access-key-id']) }),
-  perform: ({ storage }, { accessKeyId }) =>
-    storage.change((draft) => {
-      const credential = draft.findXksCredential(accessKeyId)
-      if (!credential) throw new Error(`there is no credential ${accessKeyId}`)
-      draft.removeXksCredential(accessKeyId)
-      return { accessKeyId, store: credential.storeName }
-    }),
+  perform: async ({ storage, administration }, { accessKeyId }) => {
+    const { storeName: store } = await administration.recorded((note) =>
+      removeXksCredential(storage, accessKeyId, note),
+    )
+    return { accessKeyId, store }
+  },
   print: (it, page) => page.line(`${it.accessKeyId} of ${it.store} is dead within a second.`),
 })
 
@@ -102,6 +102,16 @@ const configFile = defineCommand({
 
 export const XKS_CREDENTIAL_COMMANDS: readonly AdminCommand[] = [add, remove, configFile]
 
+async function addRecorded(
+  installation: Installation,
+  storeName: string,
+  key: AccessKey,
+): Promise<void> {
+  await installation.administration.recorded((note) =>
+    addXksCredential(installation, storeName, key, note),
+  )
+}
+
 /** First the file: a credential whose secret nobody has would be of no use. */
 async function writeConfiguration(
   installation: Installation,
@@ -113,7 +123,7 @@ async function writeConfiguration(
   if (!store) throw storeUnknown(storeName)
   writeNewPrivateFile(out, proxyConfiguration(store.uriPathPrefix, key))
   try {
-    await addXksCredential(installation, storeName, key)
+    await addRecorded(installation, storeName, key)
   } catch (error) {
     rmSync(out, { force: true })
     throw error

@@ -1,6 +1,5 @@
 import * as z from 'zod'
 import { ROTATE_ENCRYPTIONS } from '../../kms/encryption-budget.ts'
-import { pinExternalKey, setExternalKeyState } from '../../kms/external-keys.ts'
 import { isExternalKeyId } from '../../xks/uri-path.ts'
 import { type AdminCommand, defineCommand, type FlagRow, type Given } from '../command.ts'
 import type { Page } from '../page.ts'
@@ -9,7 +8,9 @@ import {
   adoptXksKey,
   createXksKey,
   getXksKey,
+  pinXksKey,
   rotateXksKey,
+  setXksKeyState,
   summarise,
   type XksKeySummary,
 } from '../xks-key.ts'
@@ -175,11 +176,17 @@ const pin = defineCommand({
     name: String(key),
     ...(kmsKeyArn !== undefined && { kmsKeyArn: String(kmsKeyArn) }),
   }),
-  perform: async ({ storage }, wish) => {
-    const { arn } = getXksKey(storage.snapshot, wish.name)
-    return summarise(storage.snapshot, await pinExternalKey({ storage }, arn, wish.kmsKeyArn))
+  perform: async (installation, wish) => {
+    const { storage } = installation
+    const key = getXksKey(storage.snapshot, wish.name)
+    return summarise(storage.snapshot, await pinXksKey(installation, key, wish.kmsKeyArn))
   },
-  print: printKey,
+  print: (it, page) => {
+    printKey(it, page)
+    page.line(
+      'The token hears of it with the next material (xks key rotate): a rebuild before that forgets it, and says so.',
+    )
+  },
 })
 
 const rotate = defineCommand({
@@ -246,9 +253,10 @@ function stateCommand(verb: string, summary: string, state: 'Enabled' | 'Disable
     where: 'either',
     parameters: z.strictObject({ name }),
     prepare: ({ key }) => ({ name: String(key) }),
-    perform: async ({ storage }, wish) => {
-      const { arn } = getXksKey(storage.snapshot, wish.name)
-      return summarise(storage.snapshot, await setExternalKeyState({ storage }, arn, state))
+    perform: async (installation, wish) => {
+      const { storage } = installation
+      const key = getXksKey(storage.snapshot, wish.name)
+      return summarise(storage.snapshot, await setXksKeyState(installation, key, state))
     },
     print: printKey,
   })

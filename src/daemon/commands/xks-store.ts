@@ -2,10 +2,11 @@ import { readFileSync } from 'node:fs'
 import * as z from 'zod'
 import type { StorageSnapshot, XksStoreRecord } from '../../storage/storage.ts'
 import { type AdminCommand, defineCommand } from '../command.ts'
+import type { Installation } from '../installation.ts'
 import { isoTime } from '../key-report.ts'
 import { region, requestsPerSecond, storeName, uriPathPrefix } from '../xks-config.ts'
 import { storeUnknown } from '../xks-credential.ts'
-import { deleteXksStore, makeXksStore } from '../xks-store.ts'
+import { deleteXksStore, makeXksStore, setXksStoreEnabled } from '../xks-store.ts'
 import { splitList } from './split-list.ts'
 
 const argument = { name: '<store>', summary: 'name of an external key store' }
@@ -49,9 +50,10 @@ const create = defineCommand({
     }),
     enabled: given['disabled'] !== true,
   }),
-  perform: async ({ storage }, wish) => {
+  perform: async ({ storage, administration }, wish) => {
     const { requestsPerSecond: rate, policy } = wish
-    const store = await makeXksStore(storage, { ...wish, requestsPerSecond: rate, policy })
+    const whole = { ...wish, requestsPerSecond: rate, policy }
+    const store = await administration.recorded((note) => makeXksStore(storage, whole, note))
     return reportStore(storage.snapshot, store)
   },
   print: (it, page) => {
@@ -130,18 +132,58 @@ const remove = defineCommand({
   parameters: z.strictObject({ name: z.string() }),
   prepare: ({ store }) => ({ name: String(store) }),
   perform: async (installation, { name }) => {
-    const config = installation.reread ?? installation.config
-    if (config.xks?.stores.some((declared) => declared.name === name))
-      throw new Error(
-        `${config.file} declares the store ${name}: take it out there first, then reload`,
-      )
-    await deleteXksStore(installation.storage, name)
+    assertUndeclared(installation, name, 'take it out there first')
+    const { storage, administration } = installation
+    await administration.recorded((note) => deleteXksStore(storage, name, note))
     return { deleted: name }
   },
   print: ({ deleted }, page) => page.line(`The store ${deleted} is gone.`),
 })
 
-export const XKS_STORE_COMMANDS: readonly AdminCommand[] = [create, list, show, remove]
+const disable = switchCommand('disable', 'refuse every use of a store until it is enabled', false)
+const enable = switchCommand('enable', 'allow the use of a store again', true)
+
+export const XKS_STORE_COMMANDS: readonly AdminCommand[] = [
+  create,
+  list,
+  show,
+  disable,
+  enable,
+  remove,
+]
+
+function switchCommand(verb: string, summary: string, enabled: boolean): AdminCommand {
+  return defineCommand({
+    name: `xks store ${verb}`,
+    summary,
+    argument,
+    flags: [],
+    where: 'either',
+    parameters: z.strictObject({ name: z.string() }),
+    prepare: ({ store }) => ({ name: String(store) }),
+    perform: async (installation, { name }) => {
+      assertUndeclared(installation, name, `say \`enabled: ${enabled}\` there`)
+      const { storage, administration } = installation
+      const store = await administration.recorded((note) =>
+        setXksStoreEnabled(storage, name, enabled, note),
+      )
+      return reportStore(storage.snapshot, store)
+    },
+    print: (it, page) =>
+      page.line(
+        it.enabled
+          ? `The store ${it.name} may be used again.`
+          : `Within a second every use of the store ${it.name} is refused.`,
+      ),
+  })
+}
+
+/** What the configuration declares wins with the next reload, so it is changed there. */
+function assertUndeclared({ reread, config }: Installation, name: string, advice: string): void {
+  const { file, xks } = reread ?? config
+  if (xks?.stores.some((declared) => declared.name === name))
+    throw new Error(`${file} declares the store ${name}: ${advice}, then reload`)
+}
 
 function reportStore(snapshot: StorageSnapshot, store: XksStoreRecord) {
   const credentials = [...snapshot.allXksCredentials()].filter((it) => it.storeName === store.name)
