@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { AuditLine } from '../kms/audit-trail.ts'
 import { cloudTrailTime, EVENT_VERSION } from './audit-record.ts'
-import { recordText } from './xks-record.ts'
 
 /** A change that was made on this host, by its command line or its configuration. Whoever makes one leaves secrets out. */
 export interface AdministrationEntry {
@@ -39,5 +38,5 @@ export function administrationLine(entry: AdministrationEntry, at: number): Audi
     managementEvent: true,
     eventCategory: 'Management',
   }
-  return { eventId, at, text: recordText(record) }
+  return { eventId, at, text: JSON.stringify(record) }
 }

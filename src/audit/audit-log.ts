@@ -5,8 +5,9 @@ import type { Clock } from '../kms/clock.ts'
 import type { XksEntry, XksScribe } from '../xks/xks-journal.ts'
 import type { AuditOutbox } from './audit-outbox.ts'
 import { auditRecord } from './audit-record.ts'
+import { lineBytes } from './line-bytes.ts'
 import { Spool, type SyncedFile } from './spool.ts'
-import { recordText, xksRecord } from './xks-record.ts'
+import { xksRecord } from './xks-record.ts'
 
 export interface AuditLogOptions {
   readonly directory: string
@@ -82,7 +83,7 @@ export class AuditLog implements AuditScribe {
 
   #recordXks(entry: XksEntry): Promise<void> {
     const eventId = randomUUID()
-    const text = recordText(xksRecord(entry, eventId))
+    const text = JSON.stringify(xksRecord(entry, eventId))
     const line = { eventId, at: this.#options.clock.now(), text }
     return this.#append(line, this.#options.durability === 'fsync')
   }
@@ -131,7 +132,7 @@ export class AuditLog implements AuditScribe {
   async #write(batch: readonly Waiting[]): Promise<void> {
     try {
       const text = batch.map(({ line }) => `${line.text}\n`).join('')
-      const file = await this.#spool.append(this.#options.clock.now(), Buffer.from(text, 'utf8'))
+      const file = await this.#spool.append(this.#options.clock.now(), lineBytes(text))
       const [toDisk, written] = [batch.filter(isToDisk), batch.filter((one) => !isToDisk(one))]
       for (const one of written) one.resolve()
       if (toDisk.length > 0) this.#later(syncFor(file, toDisk)) // whoever needs only a write does not wait for the disk

@@ -51,13 +51,3 @@ function shortened(metadata: Partial<RequestMetadata>): Record<string, string> {
   }
   return kept
 }
-
-const CONTROLS_OF_TERMINALS = /[\u007f-\u009f\u2028\u2029]/g
-
-/** AT-J12: JSON without what JSON leaves as it is and terminals or line readers do not. */
-export function recordText(record: Readonly<Record<string, unknown>>): string {
-  return JSON.stringify(record).replace(
-    CONTROLS_OF_TERMINALS,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
-}

@@ -8,6 +8,7 @@ import {
   type VerifiedSignature,
   verifySignature,
 } from '../sigv4/verify-signature.ts'
+import { DeadlineWatch } from '../xks/deadline-watch.ts'
 import type { ExternalKeyStore, XksDirectory } from '../xks/external-key-store.ts'
 import type { XksOperation, XksProxy, XksRequest, XksTrail } from '../xks/proxy.ts'
 import { parseUriPath } from '../xks/uri-path.ts'
@@ -158,6 +159,7 @@ class XksFace {
   /** A store is a new object after each change, and what was made for the old one goes with it. */
   readonly #contexts = new WeakMap<ExternalKeyStore, VerificationContext>()
   readonly #underWay = new UnderWay()
+  readonly #recordedInTime: DeadlineWatch
   /** Connections that have carried an authenticated request. */
   readonly #known = new WeakSet<Socket>()
 
@@ -168,6 +170,7 @@ class XksFace {
     this.#quotas = new StoreQuotas(uptime)
     this.#refusals = new SparseLog(parts.logger, uptime)
     this.#failures = new FailureLog(parts.logger, uptime)
+    this.#recordedInTime = new DeadlineWatch(parts.recordedWithinMs ?? Number.POSITIVE_INFINITY)
     this.#bodies = new BodyBudget(parts.unauthenticatedBytes ?? UNAUTHENTICATED_BYTES, overloaded)
     const { logger, metrics, replays: mode = 'count' } = parts
     this.#replays = new ReplayWatch({ mode, logger, uptime, metrics })
@@ -305,23 +308,15 @@ class XksFace {
    * XKS X-11: AWS KMS does not wait for a disk that hangs. What was made stays here, for its record is not written (ARCH-D14); that
    * is written when it can be, tells what the token did, and is waited for before the end.
    */
-  async #inTime(wholeAt: number, recorded: Promise<void>): Promise<void> {
-    const { recordedWithinMs } = this.#parts
-    if (recordedWithinMs === undefined) return recorded
-    const { promise: late, reject } = Promise.withResolvers<never>()
-    const leftMs = wholeAt + recordedWithinMs - performance.now()
-    const timer = setTimeout(() => {
+  #inTime(wholeAt: number, recorded: Promise<void>): Promise<void> {
+    const late = (): Error => {
       this.#underWay.begin()
       const end = (): void => this.#underWay.end()
       void recorded.then(end, end)
       const cause = new Error('its audit record was not written in time')
-      reject(new XksError('DependencyTimeoutException', undefined, { cause }))
-    }, leftMs)
-    try {
-      await Promise.race([recorded, late])
-    } finally {
-      clearTimeout(timer)
+      return new XksError('DependencyTimeoutException', undefined, { cause })
     }
+    return this.#recordedInTime.within(recorded, late, wholeAt)
   }
 
   /** Health counts for nothing: it answers from memory, and a busy store is not a sick one. */

@@ -2,6 +2,7 @@ import { type CatchUp, withConfirmedAbsence } from './absence.ts'
 import { CustodyError } from '../crypto/custody-error.ts'
 import type { KeyCustody } from '../crypto/key-custody.ts'
 import { xksErrorOf } from './custody-failures.ts'
+import { DeadlineWatch } from './deadline-watch.ts'
 import type { HealthReport } from './key-manager-health.ts'
 import { decrypt } from './operations/decrypt.ts'
 import { encrypt, type Spend } from './operations/encrypt.ts'
@@ -24,12 +25,17 @@ export interface XksProxyParts {
 
 /** Carries out steps 8 to 14 of the order of errors (XKS 1.9). */
 export function createXksProxy(parts: XksProxyParts): XksProxy {
-  const { deadlineMs } = parts
+  const { deadlineMs = Number.POSITIVE_INFINITY } = parts
+  const watch = new DeadlineWatch(deadlineMs)
   return {
     async perform(request, trail) {
       try {
         const answer = withConfirmedAbsence(() => carryOut(parts, request, trail), parts.catchUp)
-        return await (deadlineMs === undefined ? answer : within(deadlineMs, answer, request))
+        // XKS X-11: the work goes on and cleans up after itself; nobody hears of it any more, but its place stays taken.
+        return await watch.within(answer, () => {
+          request.goesOn?.(answer)
+          return new XksError('DependencyTimeoutException')
+        })
       } catch (error) {
         throw error instanceof CustodyError ? xksErrorOf(error, request.operation) : error
       }
@@ -51,23 +57,5 @@ async function carryOut(
       return getKeyMetadata(request, trail)
     case 'GetHealthStatus':
       return getHealthStatus(identity, health, request, trail)
-  }
-}
-
-/** XKS X-11. The work goes on and cleans up after itself; nobody hears of it any more, but its place stays taken. */
-async function within(
-  deadlineMs: number,
-  work: Promise<string>,
-  request: XksRequest,
-): Promise<string> {
-  const { promise: late, reject } = Promise.withResolvers<never>()
-  const timer = setTimeout(() => {
-    request.goesOn?.(work)
-    reject(new XksError('DependencyTimeoutException'))
-  }, deadlineMs)
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
   }
 }

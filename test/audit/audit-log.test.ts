@@ -46,6 +46,18 @@ describe('AuditLog', () => {
     expect(entry.trail.eventId).to.equal(records()[0].eventID)
   })
 
+  it('AT-J12: writes one line of harmless characters, whatever a request says, and letters as they are', async () => {
+    const entry = anEntry()
+    entry.trail.parameters = { description: '\r\n\u001b[2J\u009b2J\u0085\u2028\u007f' }
+    await log.record(entry)
+    expect(readFileSync(file(), 'utf8').trimEnd()).to.match(/^[ -~]+$/)
+    expect(records()[0].requestParameters).to.deep.equal(entry.trail.parameters)
+    const other = anEntry()
+    other.trail.parameters = { description: 'Schlüssel' }
+    await log.record(other)
+    expect(readFileSync(file(), 'utf8')).to.contain('Schlüssel')
+  })
+
   it('ARCH-D14: writes a record in the shape of CloudTrail before it resolves', async () => {
     await log.record(anEntry())
     const [{ eventID, ...record }] = records()
