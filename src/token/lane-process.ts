@@ -265,11 +265,17 @@ export class LaneProcess {
   }
 }
 
+/**
+ * The shell forbids core dumps, which would hold PIN and plaintexts (AT-K02), and becomes the lane. As SCHED_BATCH (sched(7)) a lane
+ * that is handed work does not take the processor from the front, which has more work to hand out: on two cores that makes 6 % more
+ * requests (nine rounds, 2026-11-22). Where there is no chrt, or it may not, the lane runs all the same.
+ */
+const BECOME_LANE =
+  'ulimit -c 0; chrt --batch 0 true 2>/dev/null && exec chrt --batch 0 "$0" "$@"; exec "$0" "$@"'
+
 function spawnLane(options: LaneOptions): ChildProcess {
-  // The shell only forbids core dumps, which would hold PIN and plaintexts (AT-K02), and then becomes the lane.
-  const script = 'ulimit -c 0; exec "$0" "$@"'
   const flags = ['--disable-warning=ExperimentalWarning', '--disable-sigusr1']
-  return spawn('/bin/sh', ['-c', script, process.execPath, ...flags, LANE_MAIN, options.name], {
+  return spawn('/bin/sh', ['-c', BECOME_LANE, process.execPath, ...flags, LANE_MAIN, options.name], {
     stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
     env: {
       ...options.environment,

@@ -1,6 +1,9 @@
 import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
+import { LaneProcess } from '../../src/token/lane-process.ts'
+import { eventually } from '../support/daemon-under-test.ts'
 
 const LANE_PROCESS = fileURLToPath(new URL('../../src/token/lane-process.ts', import.meta.url))
 
@@ -38,7 +41,39 @@ const WITHOUT_DESCRIPTORS = `
   console.log(JSON.stringify({ told, gone: lane.gone, pid: lane.pid ?? null }))
 `
 
+const SCHED_BATCH = 3
+
+/** The policy of sched(7), and the soft limit of core dumps, of a process. */
+function lookAt(pid: number): { readonly policy: number; readonly core: string | undefined } {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ') // from the third on
+  const limits = readFileSync(`/proc/${pid}/limits`, 'utf8')
+  return { policy: Number(fields[38]), core: /^Max core file size\s+(\S+)/m.exec(limits)?.[1] }
+}
+
 describe('LaneProcess', () => {
+  it('AT-K02: leaves no core dump, and lets the front finish what it does before it begins', async () => {
+    const lane = new LaneProcess({
+      name: 'hot-1',
+      environment: {},
+      callsPerLane: 1,
+      onGone: () => undefined,
+      onDeadline: () => undefined,
+      onLog: () => undefined,
+    })
+    try {
+      const { pid = 0 } = lane
+      await eventually(
+        () => lookAt(pid).policy === SCHED_BATCH,
+        () => JSON.stringify(lookAt(pid)),
+      )
+      expect(lookAt(pid).core).to.equal('0')
+    } finally {
+      lane.kill()
+      await lane.ended()
+    }
+  })
+
   for (const free of [0, 2, 4]) {
     it(`is a lost lane, and no end of the daemon, when only ${free} descriptors are left`, () => {
       const script = 'ulimit -n 128; exec "$0" "$@"'
