@@ -275,13 +275,19 @@ const BECOME_LANE =
 
 function spawnLane(options: LaneOptions): ChildProcess {
   const flags = ['--disable-warning=ExperimentalWarning', '--disable-sigusr1']
-  return spawn('/bin/sh', ['-c', BECOME_LANE, process.execPath, ...flags, LANE_MAIN, options.name], {
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
-    env: {
-      ...options.environment,
-      ...(options.callsPerLane > 1 ? { UV_THREADPOOL_SIZE: String(options.callsPerLane + 2) } : {}),
+  return spawn(
+    '/bin/sh',
+    ['-c', BECOME_LANE, process.execPath, ...flags, LANE_MAIN, options.name],
+    {
+      stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+      env: {
+        ...options.environment,
+        ...(options.callsPerLane > 1
+          ? { UV_THREADPOOL_SIZE: String(options.callsPerLane + 2) }
+          : {}),
+      },
     },
-  })
+  )
 }
 
 /** Out of descriptors, Node gives a child without any stdio, whatever the types say. */
