@@ -1,6 +1,9 @@
 import type { Kms } from '../kms/kms.ts'
 import { OPERATIONS } from '../kms/operations/index.ts'
 
+/** Whether keys can be changed now: `waiting` until database and token are compared, `refused` on one that is older than it. */
+export type ChangesNow = 'open' | 'waiting' | 'refused'
+
 /** How long a change waits for the comparison of database and token. */
 export const COMPARING_MS = 25_000
 

@@ -8,7 +8,7 @@ import { systemClock } from '../kms/clock.ts'
 import { createKms, type KmsService } from '../kms/create-kms.ts'
 import { AdminServer } from './admin-server.ts'
 import { findAnchors } from './anchors.ts'
-import { atMost, COMPARING_MS, holdChanges } from './change-gate.ts'
+import { atMost, type ChangesNow, COMPARING_MS, holdChanges } from './change-gate.ts'
 import { performCommand } from './commands/index.ts'
 import { ConfigError } from './config-error.ts'
 import type { Patience } from './configured-storage.ts'
@@ -76,6 +76,7 @@ export class Daemon {
     this.#metrics = new Metrics(
       () => token.pool.status(),
       () => storage.isConnected,
+      () => this.#changesNow(),
     )
     this.#scheduler = new Scheduler(logger)
     this.#seed = config.seedFile === undefined ? undefined : readSeed(config.seedFile)
@@ -240,19 +241,31 @@ export class Daemon {
 
   /** Right after a start a command would find everything read-only for the moment that the comparison takes. */
   async #whileComparing(compared: Promise<void>): Promise<void> {
-    const isComparing =
-      this.#installation.storage.readOnlyReason === NOT_COMPARED &&
-      this.#token.pool.status().inRotation > 0
+    const isComparing = this.#changesNow() === 'waiting' && this.#token.pool.status().inRotation > 0
     if (isComparing) await atMost(compared, COMPARING_MS)
   }
 
-  /** A real use of the canary in the token, now. */
+  /**
+   * A real use of the canary in the token, now. Uses are what a balancer sends here: a daemon whose changes wait or are refused is
+   * ready for those, and says the rest (FM-F30).
+   */
   async #readiness(): Promise<Readiness> {
     const reasons = await this.#troubles()
-    const readOnly = this.#installation.storage.readOnlyReason
-    this.#metrics.noteReadiness(reasons.length === 0, readOnly !== undefined)
+    this.#metrics.noteReadiness(reasons.length === 0)
     if (reasons.length > 0) return { ready: false, reasons }
-    return { ready: true, reasons: readOnly === undefined ? [] : [`read-only: ${readOnly}`] }
+    const { readOnlyReason = '' } = this.#installation.storage
+    const says: Record<ChangesNow, readonly string[]> = {
+      open: [],
+      waiting: [`changes wait: ${readOnlyReason}`],
+      refused: [`read-only: ${readOnlyReason}`],
+    }
+    return { ready: true, reasons: says[this.#changesNow()] }
+  }
+
+  #changesNow(): ChangesNow {
+    const { readOnlyReason } = this.#installation.storage
+    if (readOnlyReason === undefined) return 'open'
+    return readOnlyReason === NOT_COMPARED ? 'waiting' : 'refused'
   }
 
   async #troubles(): Promise<string[]> {

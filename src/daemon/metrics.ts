@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { FaceMetrics, XksFaceMetrics } from '../http/face-metrics.ts'
 import type { TokenPoolStatus } from '../token/token-pool.ts'
+import type { ChangesNow } from './change-gate.ts'
 
 /** Whether a lane pool serves, as one number per state that it can be in. */
 const POOL_STATES = ['starting', 'serving', 'degraded', 'down', 'latched', 'stopped'] as const
@@ -22,13 +23,28 @@ export class Metrics {
     help: '1 when the last readiness check passed.',
     registers: [this.#registry],
   })
-  readonly #readOnly = new Gauge({
-    name: 'hsm_bridge_read_only',
-    help: '1 while changes are refused because the database is older than the token.',
-    registers: [this.#registry],
-  })
 
-  constructor(pool: () => TokenPoolStatus | undefined, databaseAnswers: () => boolean) {
+  constructor(
+    pool: () => TokenPoolStatus | undefined,
+    databaseAnswers: () => boolean,
+    changesNow: () => ChangesNow,
+  ) {
+    new Gauge({
+      name: 'hsm_bridge_read_only',
+      help: '1 while changes are refused because the database is older than the token.',
+      registers: [this.#registry],
+      collect() {
+        this.set(changesNow() === 'refused' ? 1 : 0)
+      },
+    })
+    new Gauge({
+      name: 'hsm_bridge_changes_waiting',
+      help: '1 after a start while changes wait for the comparison of database and token; keys are used meanwhile.',
+      registers: [this.#registry],
+      collect() {
+        this.set(changesNow() === 'waiting' ? 1 : 0)
+      },
+    })
     new Gauge({
       name: 'hsm_bridge_database_up',
       help: '1 while the database answers; at 0 keys are used and changes are refused.',
@@ -87,9 +103,8 @@ export class Metrics {
     this.#notices.inc()
   }
 
-  noteReadiness(ready: boolean, readOnly: boolean): void {
+  noteReadiness(ready: boolean): void {
     this.#ready.set(ready ? 1 : 0)
-    this.#readOnly.set(readOnly ? 1 : 0)
   }
 
   text(): Promise<string> {
