@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { Counter, type CounterConfiguration, Gauge, Histogram, Registry } from 'prom-client'
 import type { FaceMetrics, XksFaceMetrics } from '../http/face-metrics.ts'
 import type { TokenPoolStatus } from '../token/token-pool.ts'
 import type { ChangesNow } from './change-gate.ts'
@@ -113,18 +113,18 @@ export class Metrics {
 }
 
 function xksTraffic(registry: Registry): XksFaceMetrics {
-  const replays = new Counter({
+  const replays = new Tally({
     name: 'hsm_bridge_xks_replays_total',
     help: 'Authenticated requests to the XKS face that came again while their signature was good.',
     labelNames: ['store'],
     registers: [registry],
   })
   const { observe } = traffic(registry, 'hsm_bridge_xks', 'XKS')
-  return { observe, observeReplay: (store) => replays.inc({ store }) }
+  return { observe, observeReplay: (store) => replays.add(store) }
 }
 
 function traffic(registry: Registry, prefix: string, face: string): FaceMetrics {
-  const requests = new Counter({
+  const requests = new Tally({
     name: `${prefix}_requests_total`,
     help: `Requests to the ${face} face.`,
     labelNames: ['operation', 'outcome'],
@@ -139,8 +139,38 @@ function traffic(registry: Registry, prefix: string, face: string): FaceMetrics 
   })
   return {
     observe(operation, outcome, seconds) {
-      requests.inc({ operation, outcome })
+      requests.add(operation, outcome)
       took.observe({ operation }, seconds)
     },
+  }
+}
+
+/** A counter of what happens with every request: counted in a map, and told to prom-client, which takes longer, when somebody reads. */
+class Tally {
+  /** By the values of the labels, one level for each. */
+  readonly #counts = new Map<string, Map<string, number>>()
+
+  /** With one label, or two. */
+  constructor(options: CounterConfiguration<string>) {
+    const counts = this.#counts
+    const [first = '', second] = options.labelNames ?? []
+    new Counter({
+      ...options,
+      collect() {
+        for (const [one, row] of counts)
+          for (const [other, count] of row)
+            this.inc({ [first]: one, ...(second !== undefined && { [second]: other }) }, count)
+        counts.clear()
+      },
+    })
+  }
+
+  add(first: string, second = ''): void {
+    let row = this.#counts.get(first)
+    if (!row) {
+      row = new Map()
+      this.#counts.set(first, row)
+    }
+    row.set(second, (row.get(second) ?? 0) + 1)
   }
 }

@@ -189,8 +189,11 @@ class XksFace {
       exchange.operation = target.operation
       if (request.method !== 'POST') throw new HttpRefusal('NOT_POST') // XKS T-07
       const body = await readBody(request, MAX_BODY_BYTES, this.#bodies)
-      const reply = await this.#answerTo(request, body, target, exchange)
-      this.#answer(response, exchange, reply)
+      try {
+        this.#answer(response, exchange, await this.#replyTo(request, body, target, exchange))
+      } finally {
+        body.fill(0) // AT-K09
+      }
     } catch (error) {
       request.resume() // whoever still sends a body must hear the answer
       this.#answerError(response, exchange, error)
@@ -206,20 +209,16 @@ class XksFace {
     return { operation: path.operation, store, externalKeyId: path.externalKeyId }
   }
 
-  async #answerTo(
+  #replyTo(
     request: IncomingMessage,
     body: Buffer,
     target: Target,
     exchange: Exchange,
   ): Promise<string> {
-    try {
-      const signature = this.#authenticate(request, body, target.store, exchange)
-      this.#replays.note(signature, target.store.name, exchange.facts)
-      this.#known.add(request.socket)
-      return await this.#performRecorded(request, body, target, signature, exchange)
-    } finally {
-      body.fill(0) // AT-K09
-    }
+    const signature = this.#authenticate(request, body, target.store, exchange)
+    this.#replays.note(signature, target.store.name, exchange.facts)
+    this.#known.add(request.socket)
+    return this.#performRecorded(request, body, target, signature, exchange)
   }
 
   #authenticate(

@@ -19,7 +19,7 @@ export class Absence extends XksError {
  * Throws InternalException, which it does repeat, where that is not known.
  */
 export async function withConfirmedAbsence<T>(
-  work: () => Promise<T>,
+  work: () => T | Promise<T>,
   catchUp: CatchUp | undefined,
 ): Promise<T> {
   try {

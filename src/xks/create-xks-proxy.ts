@@ -43,11 +43,11 @@ export function createXksProxy(parts: XksProxyParts): XksProxy {
   }
 }
 
-async function carryOut(
+function carryOut(
   { custody, spend, identity, health }: XksProxyParts,
   request: XksRequest,
   trail: XksTrail,
-): Promise<string> {
+): string | Promise<string> {
   switch (request.operation) {
     case 'Encrypt':
       return encrypt(custody, spend, request, trail)

@@ -1,4 +1,4 @@
-import type { KeyCustody, Sealed, VerifiedSealed } from '../../crypto/key-custody.ts'
+import type { KeyCustody, Material, Sealed, VerifiedSealed } from '../../crypto/key-custody.ts'
 import { gcmAad } from '../aad.ts'
 import { cdivPrefix } from '../cdiv.ts'
 import { ciphertextMetadata } from '../ciphertext-metadata.ts'
@@ -37,31 +37,39 @@ export async function encrypt(
     assertUsage(key, 'ENCRYPT')
     if (input.wantsCdiv) assertUsage(key, 'DECRYPT') // XKS E-17: the answer is verified by decrypting it
     noteMaterial(trail, key.current)
-    await spend(store, key)
-    return await seal(custody, key, parameters, input.wantsCdiv)
+    const spending = spend(store, key)
+    if (spending) await spending
+    const sealed = await seal(custody, key.current, parameters, input.wantsCdiv)
+    assertSealed(sealed, parameters.plaintext.length)
+    return answerOf(sealed, key.current)
   } finally {
     parameters.plaintext.fill(0) // XKS E-18
   }
 }
 
-async function seal(
+function seal(
   custody: KeyCustody,
-  { current }: ExternalKey,
+  material: Material,
   { plaintext, aad }: EncryptParameters,
   wantsCdiv: boolean,
-): Promise<string> {
-  const metadata = ciphertextMetadata(current)
+): Promise<Sealed & Partial<VerifiedSealed>> {
+  const metadata = ciphertextMetadata(material)
   const tokenAad = gcmAad(aad, metadata) // XKS E-10
-  const sealed: Sealed & Partial<VerifiedSealed> = wantsCdiv
-    ? await custody.encryptVerified(current, plaintext, tokenAad, cdivPrefix(aad, metadata))
-    : await custody.encrypt(current, plaintext, tokenAad)
-  assertSealed(sealed, plaintext.length)
+  return wantsCdiv
+    ? custody.encryptVerified(material, plaintext, tokenAad, cdivPrefix(aad, metadata))
+    : custody.encrypt(material, plaintext, tokenAad)
+}
+
+function answerOf(
+  { iv, ciphertext, digest }: Sealed & Partial<VerifiedSealed>,
+  material: Material,
+): string {
   return encryptAnswer({
-    ciphertext: sealed.ciphertext.subarray(0, -TAG_BYTES), // XKS E-07
-    initializationVector: sealed.iv,
-    authenticationTag: sealed.ciphertext.subarray(-TAG_BYTES),
-    ciphertextMetadata: metadata,
-    ciphertextDataIntegrityValue: sealed.digest,
+    ciphertext: ciphertext.subarray(0, -TAG_BYTES), // XKS E-07
+    initializationVector: iv,
+    authenticationTag: ciphertext.subarray(-TAG_BYTES),
+    ciphertextMetadata: ciphertextMetadata(material),
+    ciphertextDataIntegrityValue: digest,
   })
 }
 
