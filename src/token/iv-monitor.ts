@@ -4,21 +4,22 @@ const REMEMBERED = 1024
 /** From here on an all-zero result of a sound generator is not going to be seen: 2^-96. */
 const CONCLUSIVE_BYTES = 12
 
-/** Watches the random bytes and IVs that a token gives for a generator that is stuck (FM-F43, AT-C15). */
+/** Watches the IVs that a token gives for a generator that is stuck (FM-F43, AT-C15). */
 export class IvMonitor {
-  readonly #ring: string[] = new Array<string>(REMEMBERED).fill('')
-  readonly #seen = new Set<string>()
-  #next = 0
+  /** In two generations, so that none is ever taken out one by one. */
+  #young = new Set<string>()
+  #old: ReadonlySet<string> = new Set()
 
   /** Takes note of an IV. Throws TOKEN_LIED when it is all zero, or one of the last 1,024 over again. */
   note(iv: Buffer): void {
     assertNotZero(iv)
     const text = iv.toString('latin1')
-    if (this.#seen.has(text)) throw stuck('the token repeated an IV')
-    this.#seen.delete(this.#ring[this.#next] ?? '')
-    this.#ring[this.#next] = text
-    this.#seen.add(text)
-    this.#next = (this.#next + 1) % REMEMBERED
+    if (this.#young.has(text) || this.#old.has(text)) throw stuck('the token repeated an IV')
+    if (this.#young.size >= REMEMBERED) {
+      this.#old = this.#young
+      this.#young = new Set()
+    }
+    this.#young.add(text)
   }
 }
 

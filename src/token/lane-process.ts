@@ -11,6 +11,7 @@ import {
   RESPONSE_HEADER_BYTES,
   STATUS_OK,
 } from './lane-protocol.ts'
+import { PendingCalls } from './pending-calls.ts'
 
 const LANE_MAIN = fileURLToPath(new URL('./lane-main.ts', import.meta.url))
 /** How late a deadline may be noticed. */
@@ -42,8 +43,7 @@ export class LaneProcess {
   /** Undefined when there was no descriptor left for it. */
   readonly #socket: Duplex | undefined
   readonly #options: LaneOptions
-  readonly #pending = new Map<number, PendingCall>()
-  #nextId = 1
+  readonly #pending = new PendingCalls<PendingCall>()
   #outgoing: Buffer[] = []
   #flushScheduled = false
   #unread: Buffer = Buffer.alloc(0)
@@ -113,10 +113,8 @@ export class LaneProcess {
   call(call: LaneCall, parts: readonly Buffer[], deadlineAt: number): Promise<Buffer> {
     if (this.#gone || this.#dismissed) return Promise.reject(laneGone(this.name))
     return new Promise((resolve, reject) => {
-      const id = this.#nextId
-      this.#nextId = (id % 0xffff_fffe) + 1
       if (this.#pending.size === 0) this.#heardAt = Date.now()
-      this.#pending.set(id, { call, deadlineAt, resolve, reject })
+      const id = this.#pending.add({ call, deadlineAt, resolve, reject })
       this.#enqueue(id, call, parts, deadlineAt)
       if (!this.#deadlineTimer) this.#startWatch()
     })
@@ -155,9 +153,7 @@ export class LaneProcess {
   }
 
   #pendingOfClass(callClass: CallClass): boolean {
-    for (const pending of this.#pending.values())
-      if (LANE_CALLS[pending.call].class === callClass) return true
-    return false
+    return this.#pending.find(({ call }) => LANE_CALLS[call].class === callClass) !== undefined
   }
 
   #enqueue(id: number, call: LaneCall, parts: readonly Buffer[], deadlineAt: number): void {
@@ -200,17 +196,15 @@ export class LaneProcess {
 
   #settle(frame: Buffer): void {
     this.#heardAt = Date.now()
-    const id = frame.readUInt32BE(4)
-    const pending = this.#pending.get(id)
+    const pending = this.#pending.take(frame.readUInt32BE(4))
     if (!pending) return // answered too late: its deadline has already been reported
-    this.#forget(id)
+    this.#stopWatchWhenIdle()
     const payload = frame.subarray(RESPONSE_HEADER_BYTES)
     if (frame.readUInt8(8) === STATUS_OK) pending.resolve(payload)
     else pending.reject(new LaneError(JSON.parse(payload.toString('utf8')) as LaneErrorReply))
   }
 
-  #forget(id: number): void {
-    this.#pending.delete(id)
+  #stopWatchWhenIdle(): void {
     if (this.#pending.size > 0) return
     clearInterval(this.#deadlineTimer)
     this.#deadlineTimer = undefined
@@ -238,18 +232,17 @@ export class LaneProcess {
 
   #anyOverdue(): LaneCall | undefined {
     const now = Date.now()
-    for (const { call, deadlineAt } of this.#pending.values()) if (deadlineAt < now) return call
-    return undefined
+    return this.#pending.find(({ deadlineAt }) => deadlineAt < now)?.call
   }
 
   #rejectOverdue(): void {
     const now = Date.now()
-    for (const [id, pending] of this.#pending)
-      if (pending.deadlineAt < now) {
-        this.#forget(id)
-        if (LANE_CALLS[pending.call].class === 'write') this.#unansweredWrite = true
-        pending.reject(deadlinePassed(this.name, pending.call))
-      }
+    const overdue = this.#pending.takeAll(({ deadlineAt }) => deadlineAt < now)
+    this.#stopWatchWhenIdle()
+    for (const { call, reject } of overdue) {
+      if (LANE_CALLS[call].class === 'write') this.#unansweredWrite = true
+      reject(deadlinePassed(this.name, call))
+    }
   }
 
   #end(cause: string): void {
@@ -257,8 +250,7 @@ export class LaneProcess {
     this.#gone = true
     clearInterval(this.#deadlineTimer)
     this.#socket?.destroy()
-    const pending = [...this.#pending.values()]
-    this.#pending.clear()
+    const pending = this.#pending.takeAll()
     this.#options.onGone(this, cause) // first: the pool takes the lane out before the calls are tried again
     for (const { reject } of pending) reject(laneGone(this.name))
     this.#ended.resolve()

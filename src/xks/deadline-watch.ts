@@ -6,10 +6,14 @@ interface Watched {
   readonly giveUp: () => void
 }
 
-/** Deadlines of one length, all looked after by one timer: one for each request was a fortieth of what the request took. */
+/**
+ * Deadlines of one length, all looked after by one timer: one for each request was a fortieth of what the request took. Work that is
+ * watched has a place in an array, and no place in a Set: see `PendingCalls` in `token/`.
+ */
 export class DeadlineWatch {
   readonly #withinMs: number
-  readonly #watched = new Set<Watched>()
+  #watched: (Watched | undefined)[] = []
+  #free: number[] = []
   #timer: NodeJS.Timeout | undefined
 
   constructor(withinMs: number) {
@@ -23,30 +27,48 @@ export class DeadlineWatch {
   within<T>(work: Promise<T>, late: () => Error, startedAt = performance.now()): Promise<T> {
     return new Promise((resolve, reject) => {
       const watched = { dueAt: startedAt + this.#withinMs, giveUp: () => reject(late()) }
-      this.#watched.add(watched)
-      this.#timer ??= setInterval(() => this.#look(), TICK_MS).unref()
+      const place = this.#watch(watched)
       work.then(
         (result) => {
-          this.#watched.delete(watched)
+          this.#forget(place, watched)
           resolve(result)
         },
         (error: Error) => {
-          this.#watched.delete(watched)
+          this.#forget(place, watched)
           reject(error)
         },
       )
     })
   }
 
+  #watch(watched: Watched): number {
+    const place = this.#free.pop() ?? this.#watched.length
+    this.#watched[place] = watched
+    this.#timer ??= setInterval(() => this.#look(), TICK_MS).unref()
+    return place
+  }
+
+  /** Somebody else may have the place by now. */
+  #forget(place: number, watched: Watched): void {
+    if (this.#watched[place] !== watched) return
+    this.#watched[place] = undefined
+    this.#free.push(place)
+  }
+
   #look(): void {
     const now = performance.now()
-    for (const watched of this.#watched) {
-      if (watched.dueAt > now) continue
-      this.#watched.delete(watched)
+    for (const [place, watched] of this.#watched.entries()) {
+      if (!watched || watched.dueAt > now) continue
+      this.#forget(place, watched)
       watched.giveUp()
     }
-    if (this.#watched.size > 0) return
+    if (this.#free.length === this.#watched.length) this.#rest()
+  }
+
+  #rest(): void {
     clearInterval(this.#timer)
     this.#timer = undefined
+    this.#watched = []
+    this.#free = []
   }
 }

@@ -17,6 +17,7 @@ describe('the IV monitor', () => {
     for (const iv of ivs) monitor.note(iv)
     lie(() => monitor.note(Buffer.from(itemAt(ivs, 1024))))
     lie(() => monitor.note(itemAt(ivs, 1)))
+    for (let i = 0; i < 2048; i += 1) monitor.note(randomBytes(12))
     monitor.note(itemAt(ivs, 0)) // out of its memory
   })
 
