@@ -116,7 +116,7 @@ async function holdRate({ target }: Bench): Promise<void> {
   const result = await runLoad({
     ...target,
     connections: 64,
-    warmupSeconds: 2,
+    warmupSeconds: 12, // until the compilers of all processes rest
     seconds: Number(values.steady),
     rate: { perSecond, arrivals: 'poisson' },
   })

@@ -15,11 +15,16 @@ import { Pkcs11Error, pkcs11ErrorOf } from './pkcs11-error.ts'
 /** CK_OBJECT_HANDLE: valid in this process only, and only until the next login. */
 export type ObjectHandle = Buffer
 
+// AT-K09: a plaintext lies in memory of its own. Such memory is V8's dearest: the collector of a lane paused for up to 27 ms over
+// what had held IVs and ciphertexts, so nothing else has it.
+const SECRET = { outputOf: Buffer.allocUnsafeSlow } as const
+const PUBLIC = { outputOf: Buffer.allocUnsafe } as const
+
 /** The three one-shot operations and their native names. Never the callback forms: those read memory that was freed. */
 const OPERATIONS = {
-  encrypt: { init: 'C_EncryptInit', run: 'C_Encrypt', runAsync: 'C_EncryptAsync' },
-  decrypt: { init: 'C_DecryptInit', run: 'C_Decrypt', runAsync: 'C_DecryptAsync' },
-  sign: { init: 'C_SignInit', run: 'C_Sign', runAsync: 'C_SignAsync' },
+  encrypt: { ...PUBLIC, init: 'C_EncryptInit', run: 'C_Encrypt', runAsync: 'C_EncryptAsync' },
+  decrypt: { ...SECRET, init: 'C_DecryptInit', run: 'C_Decrypt', runAsync: 'C_DecryptAsync' },
+  sign: { ...PUBLIC, init: 'C_SignInit', run: 'C_Sign', runAsync: 'C_SignAsync' },
 } as const
 
 type Operation = (typeof OPERATIONS)[keyof typeof OPERATIONS]
@@ -245,7 +250,7 @@ export class Session {
     maxOutputBytes: number,
   ): Buffer {
     this.#assertOperands(mechanism, key, input, maxOutputBytes)
-    const output = Buffer.allocUnsafeSlow(maxOutputBytes)
+    const output = operation.outputOf(maxOutputBytes)
     try {
       this.#init(operation, mechanism, key)
       return this.#call(operation.run, () =>
@@ -265,7 +270,7 @@ export class Session {
     maxOutputBytes: number,
   ): Promise<Buffer> {
     this.#assertOperands(mechanism, key, input, maxOutputBytes)
-    const output = Buffer.allocUnsafeSlow(maxOutputBytes)
+    const output = operation.outputOf(maxOutputBytes)
     this.#inFlight = [mechanism, key, input, output]
     try {
       this.#init(operation, mechanism, key)

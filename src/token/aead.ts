@@ -8,6 +8,7 @@ import { aesCbc, aesGcm, hmacSha256 } from '../pkcs11/mechanism.ts'
 import type { Session } from '../pkcs11/session.ts'
 import type { VendorProfile } from '../pkcs11/vendor-profile.ts'
 import { IvMonitor } from './iv-monitor.ts'
+import { IvSource } from './iv-source.ts'
 import { LaneError } from './lane-error.ts'
 import type { Steps } from './lane-steps.ts'
 import { RandomSource } from './random-source.ts'
@@ -15,8 +16,6 @@ import { RandomSource } from './random-source.ts'
 const TAG_BYTES = 16
 const MAC_BYTES = 32
 const BLOCK_BYTES = 16
-/** C_GenerateRandom for each IV by itself was a seventh of an encryption (SoftHSM2 2.6.1, 2026-11-22). */
-const IV_BATCH_BYTES = 768
 /** IV lengths that a token of ours ever wrote: 96 bits, and Luna's 16 bytes in FIPS mode. */
 const GCM_IV_BYTES: readonly number[] = [12, 16]
 
@@ -48,14 +47,13 @@ export class Aead {
   readonly profile: VendorProfile
   /** For plaintexts: what nobody has asked for yet does not lie in memory, unless the profile wants it to. */
   readonly random: RandomSource
-  /** IVs are no secret. */
-  readonly #ivs: RandomSource
+  readonly #ivs: IvSource
   readonly #monitor = new IvMonitor()
 
   constructor(profile: VendorProfile) {
     this.profile = profile
     this.random = new RandomSource(profile.randomBatchBytes)
-    this.#ivs = new RandomSource(Math.max(profile.randomBatchBytes, IV_BATCH_BYTES))
+    this.#ivs = new IvSource(profile.randomBatchBytes)
   }
 
   /** Encrypts. Throws Pkcs11Error from a step, INPUT for a plaintext too long, TOKEN_LIED for a bad IV or length. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { equalBytes } from '../bytes/equal.ts'
 import { AEAD_SCHEMES } from '../crypto/aead-scheme.ts'
 import { CKA, CKK, CKO, ulongOf } from '../pkcs11/attribute.ts'
@@ -51,7 +51,8 @@ export function encryptVerified(lane: LaneState, payload: Buffer): Steps<Buffer>
   return cured(lane, 'encryptVerified', material, function* (lease, keys) {
     const sealed = yield* lane.aead.seal(material.scheme, lease.session, keys, plaintext, aad)
     const { iv, ciphertext } = sealed
-    const digest = createHash('sha256').update(digestPrefix).update(iv).update(ciphertext).digest()
+    const covered = Buffer.concat([digestPrefix, iv, ciphertext])
+    const digest = Buffer.from(hash('sha256', covered, 'binary'), 'latin1') // no memory of its own, see Session
     yield* assertTakesBack(lane, lease, keys, request, sealed)
     return verifiedReply.write({ iv, ciphertext, digest })
   })
