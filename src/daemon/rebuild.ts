@@ -1,4 +1,5 @@
 import { disableExternalKeys, type MaterialRecord, rebuildKeys } from '../kms/rebuild-keys.ts'
+import type { StorageDraft } from '../storage/storage.ts'
 import { type ListedRecord, materialFromJson } from '../token/lane-protocol.ts'
 import { findAnchors, findAnchorsInToken, keepAnchors } from './anchors.ts'
 import { ConfigError } from './config-error.ts'
@@ -37,7 +38,7 @@ async function rebuildFrom(
   token: TokenConnection,
   installation: Installation,
 ): Promise<RebuildReport> {
-  const { storage } = installation
+  const { storage, administration } = installation
   const list = await token.custody.list()
   const { owner } = list
   if (!owner)
@@ -47,16 +48,25 @@ async function rebuildFrom(
     )
   const records = list.records.flatMap(readRecord)
   const newest = newestLineage(list)
-  const { keys, materials, skipped, disabled, lineage } = await storage.change(
-    (draft) => {
-      const { snapshot } = storage
-      const isOlder = snapshot.lineage < newest
-      const lineage = Math.max(newest, snapshot.lineage)
-      draft.adoptInstance(owner.instanceId, lineage)
-      const disabled = isOlder ? disableExternalKeys(draft, snapshot.allKeys()) : []
-      return { ...rebuildKeys(draft, records, snapshot.intents()), disabled, lineage }
-    },
-    { evenReadOnly: true },
+  const restore = (draft: StorageDraft) => {
+    const { snapshot } = storage
+    const isOlder = snapshot.lineage < newest
+    const lineage = Math.max(newest, snapshot.lineage)
+    draft.adoptInstance(owner.instanceId, lineage)
+    const disabled = isOlder ? disableExternalKeys(draft, snapshot.allKeys()) : []
+    return { ...rebuildKeys(draft, records, snapshot.intents(), isOlder), disabled, lineage }
+  }
+  const { keys, materials, skipped, disabled, lineage } = await administration.recorded((note) =>
+    storage.change(
+      (draft) => {
+        const restored = restore(draft)
+        const { keys: keysAdded, disabled: keysDisabled, materials: materialsAdded } = restored
+        const parameters = { tokenSerial: token.serial, keysAdded, keysDisabled, materialsAdded }
+        note(draft, { eventName: 'Rebuild', parameters })
+        return restored
+      },
+      { evenReadOnly: true },
+    ),
   )
   return {
     tokenSerial: token.serial,

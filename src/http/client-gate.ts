@@ -57,12 +57,11 @@ export class ClientGate {
 
   /** Throws TlsMaterialError when a list is out of date: OpenSSL then refuses every certificate of its CA. */
   assertCurrent(now: number): void {
-    for (const list of this.#lists)
-      if (!list.isCurrent(now))
-        throw new TlsMaterialError(
-          'CLIENT_CRL',
-          `holds a CRL that is out of date; the next one was due ${dateOf(list.nextUpdate)}`,
-        )
+    for (const list of this.#lists) {
+      const trouble = list.findTrouble(now)
+      if (trouble !== undefined)
+        throw new TlsMaterialError('CLIENT_CRL', `holds a CRL that ${trouble}`)
+    }
   }
 
   /** Whether who was let in by other certificates would be let in by these too. */
@@ -143,8 +142,4 @@ function assignLists(
 
 function nameOf({ subject }: X509Certificate): string {
   return subject.replaceAll('\n', ', ')
-}
-
-function dateOf(time: number): string {
-  return Number.isFinite(time) ? new Date(time).toISOString() : 'never'
 }

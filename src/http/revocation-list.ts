@@ -59,9 +59,13 @@ export class RevocationList {
     return isSignedBy(publicKey, this.#digest, this.#signed, this.#signature)
   }
 
-  /** Whether it tells of now: RFC 5280 §6.3.3 says nothing can be concluded from one that does not. */
-  isCurrent(now: number): boolean {
-    return this.#thisUpdate <= now && now <= this.nextUpdate
+  /** Why it does not tell of now, if so: RFC 5280 §6.3.3 says nothing can be concluded from such a one. */
+  findTrouble(now: number): string | undefined {
+    if (now < this.#thisUpdate)
+      return `is of ${dateOf(this.#thisUpdate)}, which is ahead of our clock`
+    if (now > this.nextUpdate)
+      return `is out of date; the next one was due ${dateOf(this.nextUpdate)}`
+    return undefined
   }
 
   revokes({ serialNumber }: X509Certificate): boolean {
@@ -149,6 +153,10 @@ function timeOf({ tag, content }: Element): number {
   const time = Date.parse(iso)
   if (Number.isNaN(time)) throw new Error('it has no date')
   return time
+}
+
+function dateOf(time: number): string {
+  return new Date(time).toISOString()
 }
 
 function serialNumberIn(entry: Buffer): string {

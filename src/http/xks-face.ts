@@ -291,15 +291,14 @@ class XksFace {
     } catch (cause) {
       const { type: code, message } = xksWireError(cause, facts.requestId)
       const failed: XksEntry = { ...entry(), error: { code, message } }
-      await this.#inTime(
-        wholeAt,
-        recordFailure(cause, () => journal.record(failed)),
-      )
+      const recorded = recordFailure(cause, () => journal.record(failed))
+      await this.#inTime(wholeAt, entry(), recorded)
       throw cause
     } finally {
       call.leave()
     }
-    await this.#inTime(wholeAt, journal.record(entry()))
+    const done = entry()
+    await this.#inTime(wholeAt, done, journal.record(done))
     return reply
   }
 
@@ -307,11 +306,15 @@ class XksFace {
    * XKS X-11: AWS KMS does not wait for a disk that hangs. What was made stays here, for its record is not written (ARCH-D14); that
    * is written when it can be, tells what the token did, and is waited for before the end.
    */
-  #inTime(wholeAt: number, recorded: Promise<void>): Promise<void> {
+  #inTime(wholeAt: number, { operation, facts }: XksEntry, recorded: Promise<void>): Promise<void> {
     const late = (): Error => {
       this.#underWay.begin()
-      const end = (): void => this.#underWay.end()
-      void recorded.then(end, end)
+      const { requestId } = facts
+      recorded
+        .catch((error: unknown) =>
+          this.#failures.note({ requestId, operation, code: 'RecordLost', error }),
+        )
+        .finally(() => this.#underWay.end())
       const cause = new Error('its audit record was not written in time')
       return new XksError('DependencyTimeoutException', undefined, { cause })
     }

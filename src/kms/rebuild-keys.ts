@@ -31,6 +31,7 @@ export function rebuildKeys(
   draft: KeyDraft,
   records: readonly MaterialRecord[],
   intents: readonly Intent[],
+  databaseIsOlder: boolean,
 ): RebuildReport {
   const report = { keys: [] as string[], materials: [] as string[], skipped: [] as string[] }
   for (const record of records.toSorted((a, b) => a.origin.lineage - b.origin.lineage)) {
@@ -42,7 +43,7 @@ export function rebuildKeys(
       continue
     }
     if (!draft.findKey(arn)) report.keys.push(arn)
-    adopt(draft, arn, record)
+    adopt(draft, arn, record, databaseIsOlder)
     report.materials.push(materialId)
     for (const intent of intents)
       if (intent.kind === 'make' && intent.plan.materialId === materialId)
@@ -51,7 +52,12 @@ export function rebuildKeys(
   return report
 }
 
-function adopt(draft: KeyDraft, arn: string, record: MaterialRecord): void {
+function adopt(
+  draft: KeyDraft,
+  arn: string,
+  record: MaterialRecord,
+  databaseIsOlder: boolean,
+): void {
   const { material, origin } = record
   const { region, lineage, createdAt } = origin
   const known = draft.findKey(arn)
@@ -67,8 +73,11 @@ function adopt(draft: KeyDraft, arn: string, record: MaterialRecord): void {
   }
   const youngest = draft.materialsOf(arn).at(-1)
   if (!known) draft.putKey(newKey(arn, origin, adopted))
-  else if (!youngest || youngest.lineage < lineage)
-    draft.putKey({ ...asRecorded(known, origin), currentMaterialId: material.materialId })
+  else if (!youngest || youngest.lineage < lineage) {
+    // Of a database that is not older only a making that a crash cut off comes here: its pins are younger than any record.
+    const key = databaseIsOlder ? asRecorded(known, origin) : known
+    draft.putKey({ ...key, currentMaterialId: material.materialId })
+  }
   draft.putMaterial(adopted)
 }
 

@@ -30,7 +30,7 @@ export interface VendorProfile {
   /** Calls that one lane serves at once: 1 is synchronous, more uses promise-form calls on leased sessions. */
   readonly callsPerLane: number
   readonly hotLanes: number
-  /** C_GenerateRandom draws at least this many bytes and hands them out piecemeal; 0 draws exactly what is asked. */
+  /** C_GenerateRandom draws at least this many bytes and hands them out piecemeal; 0 draws exactly what is asked, but for IVs. */
   readonly randomBatchBytes: number
 
   /** Deadlines in milliseconds (ARCH-D2): one try of a use, the use with its retry, finds, and writes with logins. */

@@ -64,11 +64,11 @@ describe('RevocationList', () => {
     const nextUpdate = new Date('2050-01-01T00:00:00Z') // four
     const [list] = parseRevocationLists(await authority.revoke({ thisUpdate, nextUpdate }))
     expect(list?.nextUpdate).equal(nextUpdate.getTime())
-    expect(list?.isCurrent(thisUpdate.getTime() - 1000)).equal(false)
-    expect(list?.isCurrent(thisUpdate.getTime())).equal(true)
-    expect(list?.isCurrent(nextUpdate.getTime() + 1000)).equal(false)
+    expect(list?.findTrouble(thisUpdate.getTime() - 1000)).match(/ahead of our clock/)
+    expect(list?.findTrouble(thisUpdate.getTime())).equal(undefined)
+    expect(list?.findTrouble(nextUpdate.getTime() + 1000)).match(/out of date/)
     const [always] = parseRevocationLists(await authority.revoke({ nextUpdate: undefined }))
-    expect(always?.isCurrent(Date.parse('2100-01-01T00:00:00Z'))).equal(true)
+    expect(always?.findTrouble(Date.parse('2100-01-01T00:00:00Z'))).equal(undefined)
   })
 
   it('is read from DER and from PEM, several in a file', async () => {

@@ -797,6 +797,8 @@ describe('XKS face', () => {
           expect(idle).to.equal(false)
           written.reject(new Error('spool is full'))
           await waiting
+          expect(impatient.failures).to.have.lengthOf(2) // that it was late, and that it is lost
+          expect(impatient.failures[1]).to.include({ code: 'RecordLost' })
         } finally {
           await impatient.stop()
         }

@@ -266,7 +266,7 @@ describe('external keys', () => {
   describe('are rebuilt', () => {
     async function rebuilt(records: readonly MaterialRecord[]) {
       const lost = await openStorage({ path: `${rig.directory}/lost.db` })
-      const report = await lost.change((draft) => rebuildKeys(draft, records, []))
+      const report = await lost.change((draft) => rebuildKeys(draft, records, [], true))
       const key = lost.snapshot.findExternalKey('payments', 'k1')
       const materials = key ? lost.snapshot.materialsOf(key.arn) : []
       const reserved = materials.map(({ encryptionsReserved }) => encryptionsReserved)
@@ -326,12 +326,32 @@ describe('external keys', () => {
         draft.putKey({ ...before, rowVersion: 0 })
         draft.putMaterial(old)
       })
-      await storage.change((draft) => rebuildKeys(draft, [younger], []))
+      await storage.change((draft) => rebuildKeys(draft, [younger], [], true))
       expect(storage.snapshot.findKey(arn)).to.deep.include({
         state: 'Disabled',
         currentMaterialId: younger.material.materialId,
         external: { ...FACTS, kmsKeyArn: LATER },
       })
+      await storage.close()
+    })
+
+    it('XKS Z-05: in a database that is not older, what a crash cut off takes no pin back and disables nothing', async () => {
+      const { arn } = await make()
+      const before = found() ?? expect.fail('no key')
+      const [old] = rig.storage.snapshot.materialsOf(arn)
+      await rotateExternalKey(context(), before)
+      const [, cutOff] = records()
+      if (!old || !cutOff) return expect.fail('no record')
+      const storage = await openStorage({ path: `${rig.directory}/cut-off.db` })
+      const external = { ...FACTS, kmsKeyArn: LATER }
+      await storage.change((draft) => {
+        draft.putKey({ ...before, external, rowVersion: 0 })
+        draft.putMaterial(old)
+      })
+      await storage.change((draft) => rebuildKeys(draft, [cutOff], [], false))
+      const currentMaterialId = cutOff.material.materialId
+      const now = storage.snapshot.findKey(arn)
+      expect(now).to.deep.include({ state: 'Enabled', currentMaterialId, external })
       await storage.close()
     })
 

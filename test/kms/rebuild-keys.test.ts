@@ -22,7 +22,9 @@ describe('rebuildKeys', () => {
     const records = recordsOf(rig.storage)
     rig.database = 'new.db'
     await rig.restart()
-    const report = await rig.storage.change((draft) => rebuildKeys(draft, records.toReversed(), []))
+    const report = await rig.storage.change((draft) =>
+      rebuildKeys(draft, records.toReversed(), [], true),
+    )
     expect(report.keys).to.deep.equal([key.arn])
     expect(report.materials).to.have.lengthOf(4)
     for (const [i, blob] of blobs.entries()) expect(await rig.decrypt(blob)).to.equal(`${i}`)
@@ -39,13 +41,13 @@ describe('rebuildKeys', () => {
     const younger = await rig.makeKey()
     const records = recordsOf(rig.storage)
     const old = await openStorage({ path: `${rig.directory}/old.db` })
-    const report = await old.change((draft) => rebuildKeys(draft, records, []))
+    const report = await old.change((draft) => rebuildKeys(draft, records, [], true))
     expect(report.keys).to.deep.equal([younger.arn])
     expect(old.snapshot.findKey(key.arn)?.description).to.equal('kept')
     expect(old.snapshot.findKey(key.arn)?.currentMaterialId).to.equal(
       rig.storage.snapshot.findKey(key.arn)?.currentMaterialId,
     )
-    const again = await old.change((draft) => rebuildKeys(draft, records, []))
+    const again = await old.change((draft) => rebuildKeys(draft, records, [], true))
     expect(again).to.deep.equal({ keys: [], materials: [], skipped: [] })
     await old.close()
   })
@@ -59,7 +61,7 @@ describe('rebuildKeys', () => {
     const records = recordsOf(rig.storage)
     const lost = await openStorage({ path: `${rig.directory}/new.db` })
     await lost.change((draft) => intents.forEach((intent) => draft.putIntent(intent)))
-    await lost.change((draft) => rebuildKeys(draft, records, lost.snapshot.intents()))
+    await lost.change((draft) => rebuildKeys(draft, records, lost.snapshot.intents(), true))
     expect(lost.snapshot.intents()).to.deep.equal([])
     await lost.close()
   })
@@ -73,7 +75,7 @@ describe('rebuildKeys', () => {
       draft.buryKey({ ...key, accountId, region, destroyedAt: 1, materialIds: [] }),
     )
     const odd = { ...record, origin: { ...record.origin, keyId: 'x', keySpec: 'constructor' } }
-    const report = await rig.storage.change((draft) => rebuildKeys(draft, [record, odd], []))
+    const report = await rig.storage.change((draft) => rebuildKeys(draft, [record, odd], [], true))
     expect(report.keys).to.deep.equal([])
     expect(report.skipped).to.have.lengthOf(2)
   })
