@@ -1,22 +1,15 @@
 import { chmodSync, rmSync } from 'node:fs'
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { dirname } from 'node:path'
+import { createSmallServer } from '../http/small-server.ts'
 import type { Logger } from './log.ts'
 import { assertPrivateDirectory, privacyProblem } from './private-file.ts'
 
 /** What the administration socket is asked to do: an action's name and its parameters, both from outside. */
 export type AdminHandler = (action: string, parameters: unknown) => Promise<unknown>
 
+/** AT-H18: of each of the few connections. */
 const MAX_BODY_BYTES = 1 << 20
-/** AT-H17, AT-H18: no program of ours that goes wrong uses up descriptors, or more memory than so many bodies. */
-const MOST_CONNECTIONS = 32
-/** For a request to arrive; what it asks for may take long. */
-const REQUEST_TIMEOUT_MS = 10_000
-const SERVER_OPTIONS = {
-  requestTimeout: REQUEST_TIMEOUT_MS,
-  headersTimeout: REQUEST_TIMEOUT_MS,
-  connectionsCheckingInterval: 1_000,
-}
 
 /**
  * Administration over a unix socket (ARCH-D18): one POST per action, JSON both ways.
@@ -33,10 +26,9 @@ export class AdminServer {
   private constructor(path: string, handler: AdminHandler, logger: Logger) {
     this.#path = path
     this.#logger = logger
-    this.#server = createServer(SERVER_OPTIONS, (request, response) => {
+    this.#server = createSmallServer((request, response) => {
       void answer(handler, request, response)
     })
-    this.#server.maxConnections = MOST_CONNECTIONS
     this.#server.on('connection', (socket) => {
       const problem = this.#exposure()
       if (problem === undefined) return

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { rootCertificates } from 'node:tls'
-import { findAbove, isCurrent, isIssuedBy } from '../http/certificate-path.ts'
+import { findAbove, isCurrent, isIssuedBy, nameIn } from '../http/certificate-path.ts'
 
 /** The list that comes with hsm-bridge: AWS's, in a form of our own. */
 const OWN_LIST = join(import.meta.dirname, 'aws-trusted-cas.txt')
@@ -10,7 +10,6 @@ const OWN_LIST = join(import.meta.dirname, 'aws-trusted-cas.txt')
 const OWN_ROW = /^([0-9a-f]{64})\b/gim
 /** As AWS publishes it: what Java's keytool prints of a trust store. */
 const AWS_ROW = /^\s*SHA256:\s*((?:[0-9a-f]{2}:){31}[0-9a-f]{2})\s*$/gim
-const CERTIFICATES = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 
 /** SHA-256 fingerprints as Node writes them. */
 export type TrustedCas = ReadonlySet<string>
@@ -27,11 +26,6 @@ export function readTrustedCas(file = OWN_LIST): TrustedCas {
 
 function fingerprintOf(hex: string): string {
   return (hex.replaceAll(':', '').toUpperCase().match(/../g) ?? []).join(':')
-}
-
-/** PEM, one or more. */
-export function certificatesIn(pem: string): X509Certificate[] {
-  return (pem.match(CERTIFICATES) ?? []).map((it) => new X509Certificate(it))
 }
 
 /** What a server does not send and AWS has all the same; those of Node alone, as it takes longer to read the system's. */
@@ -68,9 +62,4 @@ function whyNot(last: X509Certificate): string {
   return isIssuedBy(last, last)
     ? `does not have ${nameIn(last.subject)}, to which the certificate leads up`
     : `has fingerprints only, and the certificate of ${nameIn(last.issuer)} was not sent and is not known here`
-}
-
-/** A name on one line. */
-export function nameIn(lines: string): string {
-  return lines.replaceAll('\n', ', ')
 }

@@ -4,17 +4,11 @@ import { readFileSync } from 'node:fs'
 import { Agent, request } from 'node:https'
 import { isIP } from 'node:net'
 import { connect, type ConnectionOptions } from 'node:tls'
-import { presentedChain } from '../http/certificate-path.ts'
+import { certificatesIn, nameIn, presentedChain } from '../http/certificate-path.ts'
 import { parseRevocationLists, type RevocationList } from '../http/revocation-list.ts'
 import { signRequest } from '../sigv4/sign-request.ts'
 import type { XksCredential } from '../xks/external-key-store.ts'
-import {
-  assertTrusted,
-  certificatesIn,
-  knownRoots,
-  nameIn,
-  readTrustedCas,
-} from './aws-trusted-cas.ts'
+import { assertTrusted, knownRoots, readTrustedCas } from './aws-trusted-cas.ts'
 import { type Check, check, clockAgrees } from './doctor.ts'
 import type { Installation } from './installation.ts'
 import { codeOf, readPrivateFile } from './private-file.ts'

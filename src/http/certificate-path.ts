@@ -1,7 +1,19 @@
-import type { X509Certificate } from 'node:crypto'
+import { X509Certificate } from 'node:crypto'
+
+const CERTIFICATES = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 
 /** Whether the step from a certificate to one that issued it may be taken. */
 type MayStep = (certificate: X509Certificate, issuer: X509Certificate) => boolean
+
+/** PEM, one or more. Throws Error for what is no certificate. */
+export function certificatesIn(pem: string): X509Certificate[] {
+  return (pem.match(CERTIFICATES) ?? []).map((it) => new X509Certificate(it))
+}
+
+/** A subject or issuer on one line. */
+export function nameIn(lines: string): string {
+  return lines.replaceAll('\n', ', ')
+}
 
 /** The certificate, and above it what came with it. */
 export function presentedChain(

@@ -1,10 +1,8 @@
-import { X509Certificate } from 'node:crypto'
+import type { X509Certificate } from 'node:crypto'
 import type { SecureContextOptions } from 'node:tls'
-import { findAbove, isCurrent, isIssuedBy } from './certificate-path.ts'
+import { certificatesIn, findAbove, isCurrent, isIssuedBy, nameIn } from './certificate-path.ts'
 import { parseRevocationLists, type RevocationList } from './revocation-list.ts'
 import { attempt, type ClientRule, TlsMaterialError } from './tls-material.ts'
-
-const CERTIFICATES = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 
 /** A client whose handshake succeeded. */
 export interface ProvenClient {
@@ -114,11 +112,11 @@ export class ClientGate {
 }
 
 function readAuthorities(ca: Buffer | string): X509Certificate[] {
-  const certificates = ca.toString().match(CERTIFICATES) ?? []
-  if (certificates.length === 0) throw new TlsMaterialError('CLIENT_CA', 'holds no certificate')
-  return certificates.map((pem) =>
-    attempt('CLIENT_CA', 'holds what is no certificate', () => new X509Certificate(pem)),
+  const certificates = attempt('CLIENT_CA', 'holds what is no certificate', () =>
+    certificatesIn(ca.toString()),
   )
+  if (certificates.length === 0) throw new TlsMaterialError('CLIENT_CA', 'holds no certificate')
+  return certificates
 }
 
 /** With lists OpenSSL refuses everybody of a CA that has none, and knows nothing to do with one of a CA that is not there. */
@@ -134,12 +132,8 @@ function assignLists(
     authorities.map((authority) => {
       const own = lists.filter((list) => list.isOf(authority))
       if (own.length === 0)
-        throw new TlsMaterialError('CLIENT_CRL', `holds no CRL of ${nameOf(authority)}`)
+        throw new TlsMaterialError('CLIENT_CRL', `holds no CRL of ${nameIn(authority.subject)}`)
       return [authority, own]
     }),
   )
-}
-
-function nameOf({ subject }: X509Certificate): string {
-  return subject.replaceAll('\n', ', ')
 }

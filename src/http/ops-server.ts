@@ -1,4 +1,5 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { createSmallServer } from './small-server.ts'
 
 export interface Readiness {
   readonly ready: boolean
@@ -21,16 +22,8 @@ interface PlainText {
 
 const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 
-/** AT-H17: a few monitors and balancers; who comes on top is disconnected, and no lane lacks a descriptor. */
-const MOST_CONNECTIONS = 32
-/** Nobody keeps one of them by saying nothing, or by not reading; a check of the token may take a while. */
-const REQUEST_TIMEOUT_MS = 10_000
+/** Nobody keeps a connection by not reading; a check of the token may take a while. */
 const STALL_MS = 30_000
-const SERVER_OPTIONS = {
-  requestTimeout: REQUEST_TIMEOUT_MS,
-  headersTimeout: REQUEST_TIMEOUT_MS,
-  connectionsCheckingInterval: 1_000,
-}
 
 /** Health and metrics for machines: `/livez`, `/readyz`, `/metrics`. Says nothing of versions. */
 export function createOpsServer({ readiness, metrics }: OpsParts): Server {
@@ -40,10 +33,9 @@ export function createOpsServer({ readiness, metrics }: OpsParts): Server {
     ['/readyz', async () => readinessPage(await readinessOnce())],
     ['/metrics', async () => ({ status: 200, text: await metrics(), type: METRICS_TYPE })],
   ])
-  const server = createServer(SERVER_OPTIONS, (request, response) => {
+  const server = createSmallServer((request, response) => {
     void page(request, pages).then((answer) => send(response, answer))
   })
-  server.maxConnections = MOST_CONNECTIONS
   server.timeout = STALL_MS
   return server
 }

@@ -268,7 +268,7 @@ const BECOME_LANE =
 /**
  * A lane makes buffers rather than objects, and V8 frees thousands of them in one pause: 21 ms with its usual young generation, 4 ms with
  * this one. Full collections come seldom, and with one thread beside the lane's own. At 1,800 requests a second on two cores that took
- * the slowest thousandth from 45 to 20 ms (2026-11-22).
+ * the slowest thousandth from about 45 ms to 9 to 36 (2026-11-22).
  */
 const SHORT_PAUSES = ['--max-semi-space-size=2', '--heap-growing-percent=300', '--v8-pool-size=1']
 

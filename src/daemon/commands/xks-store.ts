@@ -90,14 +90,19 @@ const list = defineCommand({
   },
 })
 
-const show = defineCommand({
-  name: 'xks store show',
-  summary: 'show an external key store, its credentials and its policy',
+/** Of every command that is given the name of a store and nothing else. */
+const aboutOneStore = {
   argument,
   flags: [],
   where: 'either',
   parameters: z.strictObject({ name: z.string() }),
-  prepare: ({ store }) => ({ name: String(store) }),
+  prepare: ({ store }: Readonly<Record<string, unknown>>) => ({ name: String(store) }),
+} as const
+
+const show = defineCommand({
+  name: 'xks store show',
+  summary: 'show an external key store, its credentials and its policy',
+  ...aboutOneStore,
   perform: async ({ storage: { snapshot } }, { name }) => {
     const store = snapshot.findXksStore(name)
     if (!store) throw storeUnknown(name)
@@ -126,11 +131,7 @@ const show = defineCommand({
 const remove = defineCommand({
   name: 'xks store delete',
   summary: 'delete a store without keys, and its credentials',
-  argument,
-  flags: [],
-  where: 'either',
-  parameters: z.strictObject({ name: z.string() }),
-  prepare: ({ store }) => ({ name: String(store) }),
+  ...aboutOneStore,
   perform: async (installation, { name }) => {
     assertUndeclared(installation, name, 'take it out there first')
     const { storage, administration } = installation
@@ -156,11 +157,7 @@ function switchCommand(verb: string, summary: string, enabled: boolean): AdminCo
   return defineCommand({
     name: `xks store ${verb}`,
     summary,
-    argument,
-    flags: [],
-    where: 'either',
-    parameters: z.strictObject({ name: z.string() }),
-    prepare: ({ store }) => ({ name: String(store) }),
+    ...aboutOneStore,
     perform: async (installation, { name }) => {
       assertUndeclared(installation, name, `say \`enabled: ${enabled}\` there`)
       const { storage, administration } = installation
